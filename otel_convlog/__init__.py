@@ -1,0 +1,55 @@
+"""OpenTelemetry span exporter that writes one JSON file per LLM conversation per day.
+
+A proxy records its turns with `start_turn` and the calls beside it, or with `Turn`; `ConversationSpanExporter` writes
+them. It is registered as ``convlog`` in ``OTEL_TRACES_EXPORTER``, or by hand::
+
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from otel_convlog import ConversationSpanExporter, finalize_turn, start_turn
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(ConversationSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+    request = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}]}
+    turn = start_turn(route="chat", client_model="gpt-5", backend="openai", stream=False, client_request=request)
+    finalize_turn(turn)
+    provider.shutdown()  # data/conversations/<today>/conv_9f2dc8598fa04db01862a871.json
+"""
+
+from otel_convlog import attributes
+from otel_convlog._version import __version__
+from otel_convlog.calls import (
+    append_client_event,
+    append_upstream_event,
+    attach_client_response,
+    attach_error,
+    attach_upstream_request,
+    attach_upstream_response,
+    finalize_turn,
+    set_stream_summary,
+    start_turn,
+)
+from otel_convlog.exporter import ConversationSpanExporter
+from otel_convlog.identity import get_conversation_id
+from otel_convlog.redaction import sanitize_headers
+from otel_convlog.turn import Turn
+
+__all__ = [
+    "ConversationSpanExporter",
+    "Turn",
+    "__version__",
+    "append_client_event",
+    "append_upstream_event",
+    "attach_client_response",
+    "attach_error",
+    "attach_upstream_request",
+    "attach_upstream_response",
+    "attributes",
+    "finalize_turn",
+    "get_conversation_id",
+    "sanitize_headers",
+    "set_stream_summary",
+    "start_turn",
+]

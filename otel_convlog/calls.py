@@ -1,0 +1,93 @@
+"""The calls of an instrumented proxy (SPEC.md section 2).
+
+All take the turn first, do nothing for None, and never raise, so that a proxy needs no condition around them.
+"""
+
+from __future__ import annotations
+
+from otel_convlog.turn import Turn
+
+
+def start_turn(  # noqa: PLR0913  the specification's arguments
+    *,
+    route: str,
+    client_model: str,
+    backend: str,
+    stream: bool,
+    client_request: object,
+    request_headers: object = None,
+    target_url: str = "",
+    upstream_model: str = "",
+    metadata: object = None,
+) -> Turn | None:
+    """Start a turn; the arguments are those of `Turn`.
+
+    Returns:
+        The turn, or None where nothing records.
+    """
+    turn = Turn(
+        route=route,
+        client_model=client_model,
+        backend=backend,
+        stream=stream,
+        client_request=client_request,
+        request_headers=request_headers,
+        target_url=target_url,
+        upstream_model=upstream_model,
+        metadata=metadata,
+    )
+    return turn if turn.recording else None
+
+
+def attach_upstream_request(turn: Turn | None, payload: object, headers: object = None) -> None:
+    """Record what was sent upstream: the body and, masked, the headers."""
+    if isinstance(turn, Turn):
+        turn.attach_upstream_request(payload, headers)
+
+
+def attach_upstream_response(turn: Turn | None, response_data: object) -> None:
+    """Record the whole upstream answer of a request that was not streamed."""
+    if isinstance(turn, Turn):
+        turn.attach_upstream_response(response_data)
+
+
+def attach_client_response(turn: Turn | None, response_data: object) -> None:
+    """Record the whole answer that the client was given."""
+    if isinstance(turn, Turn):
+        turn.attach_client_response(response_data)
+
+
+def append_upstream_event(turn: Turn | None, event: object) -> None:
+    """Record one streamed event that came from upstream."""
+    if isinstance(turn, Turn):
+        turn.append_upstream_event(event)
+
+
+def append_client_event(turn: Turn | None, event: object) -> None:
+    """Record one streamed event that was sent to the client."""
+    if isinstance(turn, Turn):
+        turn.append_client_event(event)
+
+
+def set_stream_summary(turn: Turn | None, summary: object) -> None:
+    """Record what the stream came to, e.g. its text, the numbers of events, usage."""
+    if isinstance(turn, Turn):
+        turn.set_stream_summary(summary)
+
+
+def attach_error(turn: Turn | None, error: object) -> None:
+    """Record what went wrong: text, or an object, where possible with ``type`` and ``message``."""
+    if isinstance(turn, Turn):
+        turn.attach_error(error)
+
+
+def finalize_turn(turn: Turn | None, *, usage: object = None, duration_ms: float | None = None) -> None:
+    """End the turn; it then reaches its file.
+
+    Args:
+        turn: The turn, or None.
+        usage: Token counts in the provider's words, usually a mapping; None where there are none.
+        duration_ms: How long the turn took; None or 0 for the time since it started.
+    """
+    if isinstance(turn, Turn):
+        turn.finalize(usage=usage, duration_ms=duration_ms)

@@ -1,0 +1,72 @@
+"""The conversation id of a request that names none: a digest of its history (SPEC.md section 4.2)."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from otel_convlog.jsontext import to_json
+
+if TYPE_CHECKING:
+    from otel_convlog.jsontext import Json
+
+
+def seed_id(route: str, payload: Json) -> str:
+    """Return ``conv_`` and the first 24 hex digits of the digest of the request's seed.
+
+    Args:
+        route: ``chat``, ``responses``, ``messages``, or any other name.
+        payload: The client's request.
+    """
+    try:
+        seed = _seed(route, payload)
+    except ValueError:  # an integer of more than sys.get_int_max_str_digits() digits: the rule's own str() refuses it
+        seed = f"{route}|{to_json(payload).decode()}"
+    # Lone surrogates, which UTF-8 has not and the other implementation cannot hash, count as their escapes.
+    digest = sha256(seed.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"conv_{digest[:24]}"
+
+
+def _seed(route: str, payload: Json) -> str:
+    request = payload if isinstance(payload, dict) else {}
+    if route == "chat":
+        messages = request.get("messages", [])
+        if not isinstance(messages, list):
+            return "chat|"
+        normalised = [_message(message) for message in messages if isinstance(message, dict)]
+        return "chat|" + json.dumps(normalised, ensure_ascii=False, separators=(",", ":"))
+    if route == "responses":
+        text = request.get("input", [])
+        instructions = request.get("instructions") or ""
+        return f"responses|{instructions}|{text if isinstance(text, str) else _dumped(text)}"
+    if route == "messages":
+        return f"messages|{request.get('system', '')}|{_dumped(request.get('messages', []))}"
+    return f"{route}|{_dumped(payload)}"
+
+
+def _dumped(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _message(message: dict[str, Json]) -> dict[str, Json]:
+    calls = message.get("tool_calls")
+    return {
+        "role": message.get("role", ""),
+        "content": _content(message.get("content")),
+        "tool_call_id": message.get("tool_call_id", ""),
+        "tool_calls": [_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else [],
+    }
+
+
+def _content(content: Json) -> Json:
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return [part if isinstance(part, dict) else str(part) for part in content]
+    return content if isinstance(content, str) else str(content)
+
+
+def _call(call: dict[str, Json]) -> dict[str, Json]:
+    function = call.get("function")
+    return {"id": call.get("id", ""), "name": function.get("name", "") if isinstance(function, dict) else ""}

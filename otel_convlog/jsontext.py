@@ -1,0 +1,251 @@
+"""Strict JSON of whatever a proxy hands over (SPEC.md section 3).
+
+orjson does nearly all of the work, at a speed that the request path can afford. It refuses, or writes differently from
+Python's ``json``, a few values that the specification demands: integers of more than 64 bits, lone surrogates, keys
+that are not strings, very deep nesting, and the text of very small and very large floats. Those go through
+`_careful`, which is slow and takes everything.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring
+from math import isfinite
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+
+# orjson refuses more than 254 levels. A payload stands at most six levels deep in its document, so one of 240 levels
+# can be written by orjson wherever it stands, and read by every reader (Python's own stops near 1,000).
+MAX_DEPTH = 240
+
+# Marks text from `_careful`, which orjson may not be able to read back without loss. White space before a value is
+# JSON.
+CAREFUL_MARK = b" "
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+
+def to_json(value: object) -> bytes:
+    r"""Encode any value as compact strict JSON. Never raises.
+
+    Args:
+        value: Anything. What JSON does not know becomes its ``str()``, NaN and infinities ``null``, a lone surrogate
+            its ``\udXXX`` escape; a cycle, and what is nested deeper than `MAX_DEPTH`, a marker that says so.
+
+    Returns:
+        UTF-8 that `from_json` reads back exactly.
+    """
+    try:
+        return orjson.dumps(value, default=_unknown, option=_OPTIONS)
+    except Exception:  # noqa: BLE001  orjson's refusals are many, and a user's __str__ may raise anything
+        try:
+            return CAREFUL_MARK + _careful(value, indent=None, max_depth=MAX_DEPTH)
+        except Exception:  # noqa: BLE001  what is left is memory that has run out
+            return b'"[convlog: could not be encoded]"'
+
+
+def from_json(text: str | bytes) -> Json:
+    """Decode JSON, exactly as `to_json` encoded it.
+
+    Raises:
+        ValueError: It is not JSON, or nested deeper than this interpreter can read.
+    """
+    mark: str | bytes = " " if isinstance(text, str) else CAREFUL_MARK
+    if text[:1] != mark:
+        try:
+            return orjson.loads(text)  # type: ignore[no-any-return]  # orjson's stub says Any
+        except orjson.JSONDecodeError:
+            pass  # the escape of a lone surrogate, or no JSON at all: the other parser tells
+    return from_any_json(text)
+
+
+def from_any_json(text: str | bytes) -> Json:
+    """Decode JSON of any origin without loss: what orjson reads as a float, an integer past 64 bits, stays whole.
+
+    Raises:
+        ValueError: It is not JSON, or nested deeper than this interpreter can read.
+    """
+    try:
+        return json.loads(text, parse_int=exact_int, parse_constant=_null)  # type: ignore[no-any-return]  # as above
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def to_indented_json(value: object) -> bytes:
+    """Encode a document: the bytes of ``json.dumps(value, ensure_ascii=False, indent=2)``.
+
+    Args:
+        value: A tree of JSON values, as `from_json` gives it.
+
+    Returns:
+        UTF-8 with two spaces a level; a lone surrogate stands as its escape.
+    """
+    try:
+        return orjson.dumps(_with_float_text(value), option=orjson.OPT_INDENT_2)
+    except (TypeError, RecursionError):
+        return _careful(value, indent=2, max_depth=MAX_DEPTH + 10)
+
+
+def exact_int(digits: str) -> int:
+    """Parse an integer of any length: Python's own ``int`` stops at 4,300 digits (``sys.set_int_max_str_digits``)."""
+    try:
+        return int(digits)
+    except ValueError:
+        from decimal import Decimal  # noqa: PLC0415  a rare case must not cost every import
+
+        return int(Decimal(digits))
+
+
+def _null(_constant: str) -> None:
+    """Read NaN and the infinities, which Python's parser accepts, as null."""
+
+
+def _unknown(value: object) -> Json:
+    """Turn what orjson does not know into what ``json.dumps(default=str)`` would write."""
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, float):
+        return float(value)
+    return _text_of(value)
+
+
+def _text_of(value: object) -> str:
+    """Return ``str(value)``, or a placeholder where that raises."""
+    try:
+        # repr is the same text for bytes, and stays silent under python -bb
+        return repr(value) if isinstance(value, bytes) else str(value)
+    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
+        return f"<unprintable {type(value).__name__}>"
+
+
+def _has_unlike_float(tree: object) -> bool:
+    """Say whether the tree holds a float that orjson does not write as Python does (``1e-7``, Python: ``1e-07``)."""
+    pending: list[Any] = [tree]
+    while pending:
+        node = pending.pop()
+        for value in node.values() if type(node) is dict else node:
+            kind = type(value)
+            if kind is str:
+                continue
+            if kind is dict or kind is list:
+                pending.append(value)
+            elif kind is float and value and not 1e-4 <= abs(value) < 1e16:
+                return True
+    return False
+
+
+def _with_float_text(tree: object) -> object:
+    """Return the tree with floats as Python's text for them, where orjson's differs; mostly the tree itself."""
+    if type(tree) not in (dict, list) or not _has_unlike_float(tree):
+        return tree
+
+    def copy(node: object) -> object:
+        kind = type(node)
+        if kind is dict:
+            return {key: copy(value) for key, value in node.items()}  # type: ignore[attr-defined]
+        if kind is list:
+            return [copy(value) for value in node]  # type: ignore[attr-defined]
+        if kind is float:
+            return orjson.Fragment(_float_text(node).encode())  # type: ignore[arg-type]
+        return node
+
+    return copy(tree)
+
+
+def _float_text(value: float) -> str:
+    return float.__repr__(value) if isfinite(value) else "null"
+
+
+def _int_text(value: int) -> str:
+    try:
+        return int.__repr__(value)
+    except ValueError:  # more than sys.get_int_max_str_digits() digits
+        from decimal import Decimal  # noqa: PLC0415  as in exact_int
+
+        return format(Decimal(int(value)), "f")
+
+
+def _key_text(key: object) -> str:
+    """Return an object's key as ``json.dumps`` writes keys that are not strings."""
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int):
+        return _int_text(key)
+    if isinstance(key, float):
+        return "NaN" if key != key else float.__repr__(key).replace("inf", "Infinity")  # noqa: PLR0124  NaN is not itself
+    return _text_of(key)
+
+
+def _scalar_text(value: object) -> str:
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return _int_text(value)
+    if isinstance(value, float):
+        return _float_text(value)
+    return encode_basestring(_text_of(value))
+
+
+def _children(value: object) -> tuple[str, list[tuple[str, object]]] | None:
+    """Return a container's brackets and its (key as JSON, value) pairs; None for a scalar, or what cannot be read."""
+    try:
+        if isinstance(value, dict):
+            return "{}", [(encode_basestring(_key_text(key)), item) for key, item in list(value.items())]
+        if isinstance(value, (list, tuple)):
+            return "[]", [("", item) for item in value]
+    except Exception:  # noqa: BLE001  a subclass may raise anything from its iteration
+        return None
+    return None
+
+
+def _careful(value: object, *, indent: int | None, max_depth: int) -> bytes:
+    """Encode any value, without recursion and without a limit on integers, as ``json.dumps`` would."""
+    out: list[str] = []
+    frames: list[tuple[object, str, Iterator[tuple[int, tuple[str, object]]]]] = []
+    above: set[int] = set()  # ids of the containers around the current value: met again, they are a cycle
+    colon = ":" if indent is None else ": "
+
+    def line() -> str:
+        return "" if indent is None else "\n" + " " * (indent * len(frames))
+
+    def put(item: object) -> None:
+        container = _children(item)
+        if container is None:
+            out.append(_scalar_text(item))
+            return
+        brackets, children = container
+        if not children:
+            out.append(brackets)
+        elif id(item) in above:
+            out.append('"[convlog: circular reference]"')
+        elif len(frames) >= max_depth:
+            out.append(f'"[convlog: nested deeper than {max_depth} levels, cut here]"')
+        else:
+            out.append(brackets[0])
+            frames.append((item, brackets[1], iter(enumerate(children))))
+            above.add(id(item))
+
+    put(value)
+    while frames:
+        item, closing, children = frames[-1]
+        entry = next(children, None)
+        if entry is None:
+            frames.pop()
+            above.discard(id(item))
+            out.append(line() + closing)
+            continue
+        index, (key, child) = entry
+        out.append(("," if index else "") + line() + (key and key + colon))
+        put(child)
+    # Lone surrogates are all that UTF-8 cannot encode, and Python's escape for them is JSON's.
+    return "".join(out).encode("utf-8", "backslashreplace")

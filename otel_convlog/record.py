@@ -1,0 +1,96 @@
+"""The plain values that travel from the readers over the identity rules to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otel_convlog.jsontext import Json
+
+
+@dataclass(frozen=True)
+class StreamEvents:
+    """The streamed events of one direction, in order.
+
+    Attributes:
+        events: The events.
+        offsets_ms: Milliseconds from the turn's start to each event's arrival; empty where unknown.
+        left_out: How many events of the middle the STREAM_EVENTS setting left out.
+    """
+
+    events: list[Json] = field(default_factory=list)
+    offsets_ms: list[float] = field(default_factory=list)
+    left_out: int = 0
+
+    def limited(self, ends: int | None) -> StreamEvents:
+        """Keep only the first and the last `ends` events; all of them where it is None."""
+        count = len(self.events)
+        if ends is None or count <= 2 * ends:
+            return self
+        return StreamEvents(
+            events=self.events[:ends] + self.events[count - ends :],
+            offsets_ms=self.offsets_ms[:ends] + self.offsets_ms[count - ends :] if self.offsets_ms else [],
+            left_out=self.left_out + count - 2 * ends,
+        )
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """One turn, as a reader understood it from its span. The fields are those of SPEC.md section 3, "Turn".
+
+    Attributes:
+        started_at: Formatted by `otel_convlog.times.format_time`, as is `updated_at`.
+        usage: None where the turn gave none, else what it gave.
+        trace: Where the turn comes from and how whole it is: the first entries of its ``otel`` object.
+    """
+
+    turn_id: str
+    route: Json
+    client_model: Json
+    backend: Json
+    stream: bool
+    target_url: Json
+    upstream_model: Json
+    started_at: str
+    updated_at: str
+    request_headers: Json
+    client_request: Json
+    metadata: Json
+    upstream_request: Json
+    upstream_response: Json
+    client_response: Json
+    upstream_events: StreamEvents
+    client_events: StreamEvents
+    stream_summary: Json
+    error: Json
+    duration_ms: float
+    usage: Json
+    trace: dict[str, Json]
+
+    def with_stream_events(self, ends: int | None) -> TurnRecord:
+        """Return the record with only the first and last `ends` stream events of each direction; None keeps all."""
+        return replace(
+            self, upstream_events=self.upstream_events.limited(ends), client_events=self.client_events.limited(ends)
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which conversation a turn belongs to.
+
+    Attributes:
+        conversation_id: SPEC.md section 4.
+        evidence: By what it was recognised, one of the names in DESIGN's table, e.g. ``explicit``.
+    """
+
+    conversation_id: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class IdentifiedTurn:
+    """What the exporter hands to the store."""
+
+    record: TurnRecord
+    identity: Identity

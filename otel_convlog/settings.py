@@ -1,0 +1,96 @@
+"""Settings: a keyword argument, else an environment variable, else the default; validated once, then frozen.
+
+The variables are ``OTEL_EXPORTER_CONVLOG_<OPTION>``, with OpenTelemetry's rules
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/): an empty value is unset, only
+``true`` (in any case) is true, a value that cannot be read is warned of, by the variable's name, and ignored.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX = "OTEL_EXPORTER_CONVLOG_"
+
+_logger = logging.getLogger(__name__)
+
+
+def _directory(value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
+        raise ValueError("must be the path of a directory")
+    # Absolute at once: a server that changes its working directory later must not start a second log.
+    return Path(value).expanduser().absolute()
+
+
+def _stream_events(value: object) -> int | None:
+    text = str(value).strip().lower()
+    if text in {"all", "none"}:
+        return None if text == "all" else 0
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("must be all, none or a number")
+    return int(text)
+
+
+def _boolean(value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The exporter's settings.
+
+    Attributes:
+        directory: Where the day folders go. A relative path is taken from the working directory at start.
+        stream_events: How many stream events to keep of each end and direction; None for all of them.
+    """
+
+    directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
+    stream_events: int | None = field(metadata={"parse": _stream_events, "default": "all"})
+
+    @classmethod
+    def resolve(cls, **keywords: object) -> Settings:
+        """Settle every option.
+
+        Args:
+            keywords: Values by option name; None, as an absent one, leaves the option to the environment.
+
+        Raises:
+            ValueError: A keyword's value cannot be used. (A variable's value that cannot is warned of and ignored.)
+        """
+        values: dict[str, object] = {}
+        for option in fields(cls):
+            parse, default = option.metadata["parse"], option.metadata["default"]
+            keyword = keywords.get(option.name)
+            if keyword is None:
+                values[option.name] = _from_environment(option.name, parse, default)
+                continue
+            try:
+                values[option.name] = parse(keyword)
+            except ValueError as error:
+                raise ValueError(f"{option.name} {error}, not {keyword!r}") from None
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def switched_off() -> bool:
+    """Say whether ``OTEL_EXPORTER_CONVLOG_DISABLED`` switches the recording of turns off in this process."""
+    return bool(_from_environment("disabled", _boolean, "false"))
+
+
+def _from_environment(option: str, parse: Callable[[object], object], default: str) -> object:
+    variable = PREFIX + option.upper()
+    text = os.environ.get(variable, "")
+    if text.strip():
+        try:
+            return parse(text)
+        except ValueError as error:
+            _logger.warning("%s %s; ignoring %r", variable, error, text)
+    return parse(default)

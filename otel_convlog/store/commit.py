@@ -1,0 +1,161 @@
+"""Adding turns to a conversation's file, at a cost that does not depend on the file's length.
+
+A turn goes to where the document's tail is, with a new tail behind it, in an order in which a crash at any point
+leaves every earlier turn whole, and a file that is not whole can be told by its last byte:
+
+1. what lies beyond the file's old end, with a blank for the last byte: it takes all the space, so that a full disk is
+met here,
+   where cutting the file at its old end undoes everything;
+2. what overlaps the old tail;
+3. the document's ``updated_at``;
+4. the last byte.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_convlog.store import document
+from otel_convlog.store.locked_file import replacement_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_convlog.store.document import RenderedTurn
+    from otel_convlog.store.locked_file import LockedFile
+
+_WINDOW_BYTES = 1 << 12  # holds the head and the tail of all but absurd documents
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a whole document's ends say of it.
+
+    Attributes:
+        created_at: As it stands there.
+        updated_at_offset: Where in the file ``updated_at`` stands, as is `tail_offset`.
+        tail: The tail's bytes.
+    """
+
+    created_at: bytes
+    updated_at_offset: int
+    tail_offset: int
+    tail: bytes
+    turn_count: int
+
+
+def inspect(file: LockedFile) -> Whole | None:
+    """Read both ends of a file; None where it is no whole document of ours."""
+    window = _WINDOW_BYTES
+    while True:
+        times = document.find_times(file.read(0, window))
+        ending = file.read(max(0, file.size - window), window)
+        if not ending.endswith(document.LAST_BYTE):
+            return None
+        found = document.find_tail(ending)
+        if times and found:
+            offset, turn_count = found
+            tail = ending[offset:]
+            return Whole(*times, file.size - len(tail), tail, turn_count)
+        if window >= file.size:
+            return None
+        window *= 16  # a route or model name of kilobytes
+
+
+def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> None:
+    """Write a document into an empty file.
+
+    Raises:
+        OSError: It could not be written; the file is gone again.
+    """
+    first, last = turns[0], turns[-1]
+    content = (
+        document.head(
+            {
+                "conversation_id": first.conversation_id,
+                "route": first.route,
+                "created_at": first.started_at,
+                "updated_at": last.updated_at,
+            }
+        )
+        + document.SEPARATOR.join(turn.body for turn in turns)
+        + document.tail(last.last_client_model, last.last_backend, len(turns))
+    )
+    try:
+        file.write(0, content[:-1] + b" ")
+        file.write(len(content) - 1, document.LAST_BYTE)
+    except OSError:
+        with suppress(OSError):
+            file.truncate(0)
+            file.path.unlink()
+        raise
+
+
+def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int:
+    """Append turns to a whole document.
+
+    Returns:
+        The offset of the new tail.
+
+    Raises:
+        OSError: They could not be written; the document is the old one, as far as the disk still takes a write.
+    """
+    last = turns[-1]
+    bodies = b"".join(document.SEPARATOR + turn.body for turn in turns)
+    content = bodies + document.tail(last.last_client_model, last.last_backend, whole.turn_count + len(turns))
+    overlap = len(whole.tail)
+    if len(content) <= overlap:  # the old tail repeats a model name longer than a whole turn
+        _rewrite_tail(file, whole, content, last.updated_at)
+        return whole.tail_offset + len(bodies)
+    old_size = file.size
+    try:
+        file.write(old_size, content[overlap:-1] + b" ")
+        file.write(whole.tail_offset, content[:overlap])
+        file.write(whole.updated_at_offset, last.updated_at.encode())
+        file.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
+    except OSError:
+        with suppress(OSError):
+            file.write(whole.tail_offset, whole.tail)
+            file.truncate(old_size)
+        raise
+    return whole.tail_offset + len(bodies)
+
+
+def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
+    """Put a turn in the place of the one with its id, through a file that then replaces this one.
+
+    Returns:
+        Whether the file holds a turn with that id.
+
+    Raises:
+        OSError: The new file could not be written; the old one is as it was.
+    """
+    place = _find_turn(file, whole, turn.turn_id)
+    if place is None:
+        return False
+    start, end = place
+    with replacement_file(file.path) as new:
+        offset = file.copy_to(new, 0, start, 0)
+        new.write(offset, turn.body)
+        offset = file.copy_to(new, end, whole.tail_offset, offset + len(turn.body))
+        new.write(offset, document.tail(turn.last_client_model, turn.last_backend, whole.turn_count))
+        new.write(whole.updated_at_offset, turn.updated_at.encode())
+    return True
+
+
+def _find_turn(file: LockedFile, whole: Whole, turn_id: str) -> tuple[int, int] | None:
+    marker = file.find(document.TURN_ID + turn_id.encode() + b'"', 0, whole.tail_offset)
+    if marker < 0:
+        return None
+    start = file.rfind(document.TURN_START, 0, marker + 1) + 1
+    end = file.find(document.TURN_END, marker, whole.tail_offset) + len(document.TURN_END)
+    return start, end
+
+
+def _rewrite_tail(file: LockedFile, whole: Whole, content: bytes, updated_at: str) -> None:
+    with replacement_file(file.path) as new:
+        offset = file.copy_to(new, 0, whole.tail_offset, 0)
+        new.write(offset, content)
+        new.write(whole.updated_at_offset, updated_at.encode())

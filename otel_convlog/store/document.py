@@ -1,0 +1,177 @@
+"""The bytes of a conversation's document (SPEC.md section 3), and what can be told from them without parsing.
+
+A document is a head, turns and a tail. A raw newline can never stand inside a JSON string, so the line breaks with
+their indentation mark, beyond doubt, where a turn begins, where it ends and where the tail begins.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_convlog.jsontext import to_indented_json
+
+if TYPE_CHECKING:
+    from otel_convlog.jsontext import Json
+    from otel_convlog.record import IdentifiedTurn, StreamEvents
+
+TIME_BYTES = 27  # otel_convlog.times.format_time
+
+SEPARATOR = b",\n"  # between two turns
+TURN_START = b"\n    {\n"
+TURN_END = b"\n    }"
+TURN_ID = b'\n      "turn_id": "'
+TAIL_START = b'\n  ],\n  "last_client_model": '
+LAST_BYTE = b"}"  # a file without it is not whole: it is what a writer adds last
+
+_BEFORE_TURNS = b'{\n  "turns": [\n'
+_AFTER_TURNS = b"\n  ]\n}"
+
+_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+_HEAD = re.compile(
+    rb'\{\n  "conversation_id": [^\n]*,\n  "route": [^\n]*,\n  "created_at": "('
+    + _TIME
+    + rb')",\n  "updated_at": "('
+    + _TIME
+    + rb')",\n'
+)
+_TAIL = re.compile(
+    rb'\n  \],\n  "last_client_model": [^\n]*,\n  "last_backend": [^\n]*,\n  "turn_count": (0|[1-9]\d{0,17})\n\}'
+)
+
+
+@dataclass(frozen=True)
+class RenderedTurn:
+    """A turn as it stands in its file.
+
+    Attributes:
+        body: From the indentation of its opening brace to its closing brace.
+        last_client_model: The JSON text that the document's tail repeats, as is `last_backend`.
+    """
+
+    turn_id: str
+    conversation_id: str
+    route: Json
+    started_at: str
+    updated_at: str
+    last_client_model: bytes
+    last_backend: bytes
+    body: bytes
+
+
+def render(turn: IdentifiedTurn) -> RenderedTurn:
+    """Render a turn for its place in a document."""
+    record = turn.record
+    return RenderedTurn(
+        turn_id=record.turn_id,
+        conversation_id=turn.identity.conversation_id,
+        route=record.route,
+        started_at=record.started_at,
+        updated_at=record.updated_at,
+        last_client_model=to_indented_json(record.client_model),
+        last_backend=to_indented_json(record.backend),
+        body=turn_body(turn_object(turn)),
+    )
+
+
+def turn_object(turn: IdentifiedTurn) -> dict[str, Json]:
+    """Return the turn with its keys in the order of SPEC.md section 3."""
+    record = turn.record
+    document: dict[str, Json] = {
+        "conversation_id": turn.identity.conversation_id,
+        "turn_id": record.turn_id,
+        "route": record.route,
+        "client_model": record.client_model,
+        "backend": record.backend,
+        "stream": record.stream,
+        "target_url": record.target_url,
+        "upstream_model": record.upstream_model,
+        "started_at": record.started_at,
+        "updated_at": record.updated_at,
+        "request_headers": record.request_headers,
+        "client_request": record.client_request,
+        "metadata": record.metadata,
+        "upstream_request": record.upstream_request,
+        "upstream_response": record.upstream_response,
+        "client_response": record.client_response,
+        "stream_trace": {
+            "upstream_events": record.upstream_events.events,
+            "client_events": record.client_events.events,
+            "summary": record.stream_summary,
+        },
+        "error": record.error,
+        "duration_ms": record.duration_ms,
+    }
+    if record.usage is not None:
+        document["usage"] = record.usage
+    otel = {**record.trace, "identity": turn.identity.evidence}
+    otel.update(_event_notes("upstream", record.upstream_events))
+    otel.update(_event_notes("client", record.client_events))
+    document["otel"] = otel
+    return document
+
+
+def turn_body(turn: Json) -> bytes:
+    """Return a turn's JSON, indented for its place in a document."""
+    return to_indented_json({"turns": [turn]})[len(_BEFORE_TURNS) : -len(_AFTER_TURNS)]
+
+
+def head(fields: dict[str, Json]) -> bytes:
+    """Return a document from its first byte to the line before its first turn.
+
+    Args:
+        fields: What stands before ``turns``, in order.
+    """
+    return to_indented_json({**fields, "turns": []})[: -len(b"]\n}")] + b"\n"
+
+
+def tail(last_client_model: bytes, last_backend: bytes, turn_count: int) -> bytes:
+    """Return a document from the line break after its last turn to its last byte."""
+    return b'%s%s,\n  "last_backend": %s,\n  "turn_count": %d\n}' % (
+        TAIL_START,
+        last_client_model,
+        last_backend,
+        turn_count,
+    )
+
+
+def find_times(beginning: bytes) -> tuple[bytes, int] | None:
+    """Find a document's times.
+
+    Args:
+        beginning: The document's first bytes.
+
+    Returns:
+        Its ``created_at``, and the offset of its ``updated_at``; None where the beginning is not one of ours (or too
+        short).
+    """
+    match = _HEAD.match(beginning)
+    return (match[1], match.start(2)) if match else None
+
+
+def find_tail(ending: bytes) -> tuple[int, int] | None:
+    """Find a document's tail.
+
+    Args:
+        ending: The document's last bytes.
+
+    Returns:
+        The offset of the tail, and the document's ``turn_count``; None where there is none (or the ending is too
+        short).
+    """
+    offset = ending.rfind(TURN_END + TAIL_START)
+    if offset < 0:
+        return None
+    offset += len(TURN_END)
+    match = _TAIL.fullmatch(ending, offset)
+    return (offset, int(match[1])) if match else None
+
+
+def _event_notes(direction: str, events: StreamEvents) -> dict[str, Json]:
+    notes: dict[str, Json] = {}
+    if events.offsets_ms:
+        notes[f"{direction}_offsets_ms"] = list(events.offsets_ms)
+    if events.left_out:
+        notes[f"{direction}_events_left_out"] = events.left_out
+    return notes

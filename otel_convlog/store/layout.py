@@ -1,0 +1,49 @@
+"""Where a conversation's file is: ``{directory}/{YYYY-MM-DD}/{conversation_id}.json`` (SPEC.md section 3)."""
+
+from __future__ import annotations
+
+import re
+import sys
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# 255 bytes is what file systems allow. The rest is for ".json" and for the suffixes of files kept beside.
+_LONGEST_NAME_BYTES = 200
+_DIGEST_DIGITS = 24
+
+# Names of devices on Windows, also with an extension:
+# https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_CASE_MATTERS = sys.platform not in {"darwin", "win32"}
+_SAFE = re.compile(r"[\w.-]+")
+
+
+def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
+    """Return the path of a conversation's file.
+
+    Args:
+        directory: The log's directory.
+        day: The UTC day on which the turn started, ``YYYY-MM-DD``.
+        conversation_id: Any text. Where it cannot be a file's name, the name is its beginning, ``~`` and a digest;
+            ``~`` is in no id that SPEC.md section 4 gives, so two ids never share a file.
+    """
+    return directory / day / f"{_file_name(conversation_id)}.json"
+
+
+def _file_name(conversation_id: str) -> str:
+    if _can_be_a_name(conversation_id):
+        return conversation_id
+    digest = sha256(conversation_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
+    beginning = "".join(c if c.isalnum() or c in "-_" else "_" for c in conversation_id).encode()
+    return beginning[: _LONGEST_NAME_BYTES - _DIGEST_DIGITS - 1].decode("utf-8", "ignore") + "~" + digest
+
+
+def _can_be_a_name(conversation_id: str) -> bool:
+    if not _SAFE.fullmatch(conversation_id) or len(conversation_id.encode()) > _LONGEST_NAME_BYTES:
+        return False
+    if conversation_id in {".", ".."} or (sys.platform == "win32" and _RESERVED.fullmatch(conversation_id)):
+        return False
+    return _CASE_MATTERS or conversation_id == conversation_id.casefold()

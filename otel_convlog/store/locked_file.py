@@ -1,0 +1,182 @@
+"""A conversation's file, opened for one process and thread at a time.
+
+The lock is ``flock`` on the file itself: it is gone when its holder dies, and it needs no file beside. A writer that
+replaces the file (`replacement_file`) leaves waiting ones with a lock on a file that is not there any more,
+so each looks again, once it has the lock, whether the path still names the file that it has opened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CHUNK_BYTES = 1 << 20
+
+_MODE = 0o600
+_DIRECTORY_MODE = 0o700
+
+# A forked child gets copies of the descriptors that other threads of its parent have open, and with them a share in
+# their locks, which would then outlive the parent's hold on them.
+_open_descriptors: set[int] = set()
+
+
+def _close_inherited() -> None:
+    for descriptor in _open_descriptors:
+        os.close(descriptor)
+    _open_descriptors.clear()
+
+
+os.register_at_fork(after_in_child=_close_inherited)
+
+
+class LockedFile:
+    """An open file with reads and writes at offsets; writes are whole or raise.
+
+    Args:
+        path: What it was opened as.
+        descriptor: Its open file descriptor; the caller closes it.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self.inode = status.st_ino
+        self.size = status.st_size
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Read `count` bytes, or fewer at the file's end."""
+        pieces: list[bytes] = []
+        while count > 0 and (piece := os.pread(self._descriptor, count, offset)):
+            pieces.append(piece)
+            offset += len(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write all of `data` at `offset`.
+
+        Raises:
+            OSError: Not all of it could be written.
+        """
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._descriptor, view, offset)
+            view = view[written:]
+            offset += written
+        self.size = max(self.size, offset)
+
+    def truncate(self, size: int) -> None:
+        """Cut the file off at `size`."""
+        os.ftruncate(self._descriptor, size)
+        self.size = size
+
+    def copy_to(self, other: LockedFile, start: int, end: int, offset: int) -> int:
+        """Copy the bytes from `start` to `end` to an offset of another file, piece by piece.
+
+        Returns:
+            The offset after them.
+        """
+        while start < end:
+            piece = self.read(start, min(_CHUNK_BYTES, end - start))
+            if not piece:
+                raise OSError(f"{self.path} has become shorter while it was read")
+            other.write(offset, piece)
+            start += len(piece)
+            offset += len(piece)
+        return offset
+
+    def find(self, needle: bytes, start: int, end: int) -> int:
+        """Return the offset of the first `needle` that lies whole between `start` and `end`; -1 if there is none."""
+        while start < end:
+            piece = self.read(start, min(_CHUNK_BYTES, end - start))
+            index = piece.find(needle)
+            if index >= 0:
+                return start + index
+            if len(piece) < len(needle):
+                break
+            start += len(piece) - len(needle) + 1
+        return -1
+
+    def rfind(self, needle: bytes, start: int, end: int) -> int:
+        """Return the offset of the last `needle` that lies whole between `start` and `end`; -1 if there is none."""
+        while start < end:
+            begin = max(start, end - _CHUNK_BYTES)
+            index = self.read(begin, end - begin).rfind(needle)
+            if index >= 0:
+                return begin + index
+            if begin == start:
+                break
+            end = begin + len(needle) - 1
+        return -1
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[LockedFile]:
+    """Open a conversation's file for writing, made where it is not there yet, and hold it exclusively.
+
+    Raises:
+        OSError: It cannot be opened; also where the path is a symbolic link, or no regular file.
+    """
+    while True:
+        descriptor = _open(path)
+        _open_descriptors.add(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _is_at(path, descriptor):
+                yield LockedFile(path, descriptor)
+                return
+        finally:
+            _open_descriptors.discard(descriptor)
+            try:
+                # Not left to close: a child that was forked just now may still share the descriptor.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def replacement_file(path: Path) -> Iterator[LockedFile]:
+    """Make a file, and put it in the place of the conversation's file at `path`, whose lock the caller holds.
+
+    Its name is always the same, so that one that a crash has left over is used again.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    try:
+        yield LockedFile(temporary, descriptor)
+        os.replace(temporary, path)  # noqa: PTH105  the call that POSIX promises to be atomic, by its own name
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, _MODE)
+    except FileNotFoundError:  # the day's first turn
+        path.parent.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
+        descriptor = os.open(path, flags, _MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is not a regular file")
+    return descriptor
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

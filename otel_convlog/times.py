@@ -1,0 +1,16 @@
+"""Times as SPEC.md section 3 writes them: UTC, ISO 8601, always six fractional digits and ``Z``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+TIME_PATTERN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def format_time(time_ns: int) -> str:
+    """Format nanoseconds since the epoch, e.g. ``2026-11-23T08:06:10.123456Z``: 27 characters, whatever the time."""
+    time = _EPOCH + timedelta(microseconds=time_ns // 1000)
+    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

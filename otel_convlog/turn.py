@@ -1,0 +1,393 @@
+"""One request through the proxy, recorded as one span."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from math import isfinite
+from time import perf_counter_ns, time_ns
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
+
+from otel_convlog import attributes as names
+from otel_convlog._version import __version__
+from otel_convlog.identity.explicit import explicit_id
+from otel_convlog.jsontext import CAREFUL_MARK, to_json
+from otel_convlog.redaction import sanitize_headers
+from otel_convlog.settings import switched_off
+from otel_convlog.times import format_time
+
+if TYPE_CHECKING:
+    from contextvars import Token
+    from types import TracebackType
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.util.types import AttributeValue
+    from typing_extensions import Self
+
+_logger = logging.getLogger(__name__)
+
+# https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/ (gen_ai.operation.name)
+_OPERATIONS = {
+    "chat": "chat",
+    "responses": "chat",
+    "messages": "chat",
+    "gemini": "generate_content",
+    "embeddings": "embeddings",
+}
+
+# Our usage comes in the provider's own words; the first name that is there counts.
+_USAGE_NAMES = {
+    names.GEN_AI_USAGE_INPUT_TOKENS: ("input_tokens", "prompt_tokens", "promptTokenCount"),
+    names.GEN_AI_USAGE_OUTPUT_TOKENS: ("output_tokens", "completion_tokens", "candidatesTokenCount"),
+}
+
+_LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
+
+
+class Turn:
+    """One request through the proxy: what the client sent, what went upstream, what came back, what the client got.
+
+    Everything is captured as it is at the time of the call. No method ever raises; all may be called from any thread.
+    What is recorded after `finalize` is dropped.
+
+    Used as a context manager, a turn makes its span current (so that spans of the upstream call nest in it), records an
+    exception that passes through, and is finalized at the end::
+
+        with Turn(route="chat", client_model="gpt-5", backend="openai", stream=False, client_request=body) as turn:
+            turn.attach_upstream_request(payload, headers)
+            ...
+
+    Where nothing records (no SDK, the SDK or convlog switched off, or not sampled) the turn does nothing.
+
+    Args:
+        route: ``chat`` (OpenAI chat/completions), ``responses`` (OpenAI responses), ``messages`` (Anthropic
+            messages), or any other name.
+        client_model: The model that the client asked for.
+        backend: The provider that the request goes to, as ``gen_ai.provider.name`` has it, e.g. ``openai``.
+        stream: Whether the client asked for a stream.
+        client_request: The request's body, usually a mapping.
+        request_headers: The client's headers, as `sanitize_headers` takes them; they are masked before they are
+            recorded.
+        target_url: Where the request goes.
+        upstream_model: The model that is asked upstream.
+        metadata: Whatever else should stand with the turn.
+    """
+
+    __slots__ = (
+        "_client_events",
+        "_context_token",
+        "_end_lock",
+        "_fields",
+        "_span",
+        "_started_ns",
+        "_upstream_events",
+    )
+
+    def __init__(  # noqa: PLR0913  the specification's arguments
+        self,
+        *,
+        route: str,
+        client_model: str,
+        backend: str,
+        stream: bool,
+        client_request: object,
+        request_headers: object = None,
+        target_url: str = "",
+        upstream_model: str = "",
+        metadata: object = None,
+    ) -> None:
+        self._span: Span | None = None  # None: nothing is recorded, or not any more
+        self._context_token: Token[Context] | None = None
+        tracer = _tracer()
+        if tracer is None:
+            return
+        head: dict[str, AttributeValue] = {names.STREAM: _truth(stream)}
+        exact: dict[str, object] = {}
+        plain: dict[str, object] = {
+            names.ROUTE: route,
+            names.CLIENT_MODEL: client_model,
+            names.BACKEND: backend,
+            names.TARGET_URL: target_url,
+            names.UPSTREAM_MODEL: upstream_model,
+        }
+        for name, value in plain.items():
+            head[name] = text = _attribute_text(value)
+            if text is not value and (value is None or isinstance(value, (str, int, float))):
+                exact[name] = value
+        span = _start_span(tracer, head)
+        if span is None:
+            return
+        self._started_ns = perf_counter_ns()
+        span_context = span.get_span_context()
+        self._fields: dict[str, AttributeValue] = {
+            names.TURN_ID: turn_id(span_context.trace_id, span_context.span_id),
+            names.REQUEST_HEADERS: _json(sanitize_headers(request_headers)),
+            names.CLIENT_REQUEST: _json(client_request),
+            names.METADATA: _json({} if metadata is None else metadata),
+        }
+        if exact:
+            self._fields[names.EXACT] = _json(exact)
+        if (conversation_id := _explicit_id(client_request)) is not None:
+            self._fields[names.GEN_AI_CONVERSATION_ID] = conversation_id
+        self._upstream_events: list[tuple[bytes, int]] = []
+        self._client_events: list[tuple[bytes, int]] = []
+        self._end_lock = threading.Lock()
+        self._span = span
+
+    @property
+    def span(self) -> Span:
+        """The turn's span, e.g. to make it current elsewhere; an invalid span where nothing is recorded."""
+        return self._span or trace.INVALID_SPAN
+
+    @property
+    def recording(self) -> bool:
+        """Whether what is attached now will be logged."""
+        return self._span is not None
+
+    def attach_upstream_request(self, payload: object, headers: object = None) -> None:
+        """Record what was sent upstream: the body and, masked, the headers."""
+        self._attach(names.UPSTREAM_REQUEST, {"headers": sanitize_headers(headers), "body": payload})
+
+    def attach_upstream_response(self, response_data: object) -> None:
+        """Record the whole upstream answer of a request that was not streamed."""
+        self._attach(names.UPSTREAM_RESPONSE, response_data)
+        self._describe_response(response_data)
+
+    def attach_client_response(self, response_data: object) -> None:
+        """Record the whole answer that the client was given."""
+        self._attach(names.CLIENT_RESPONSE, response_data)
+
+    def append_upstream_event(self, event: object) -> None:
+        """Record one streamed event that came from upstream."""
+        if self._span is not None:
+            self._upstream_events.append((to_json(event), perf_counter_ns()))
+
+    def append_client_event(self, event: object) -> None:
+        """Record one streamed event that was sent to the client."""
+        if self._span is not None:
+            self._client_events.append((to_json(event), perf_counter_ns()))
+
+    def set_stream_summary(self, summary: object) -> None:
+        """Record what the stream came to, e.g. its text, the numbers of events, usage."""
+        self._attach(names.STREAM_SUMMARY, {} if summary is None else summary)
+
+    def attach_error(self, error: object) -> None:
+        """Record what went wrong: text, or an object, where possible with ``type`` and ``message``."""
+        self._attach(names.ERROR, error)
+        if self._span is None or error is None:
+            return
+        kind = error.get("type") if isinstance(error, dict) else None
+        # "_OTHER" is the conventions' word for an error without a name
+        # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/)
+        self._fail(_attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
+
+    def finalize(self, *, usage: object = None, duration_ms: float | None = None) -> None:
+        """End the turn: its span ends, and it goes to the exporter. A second call does nothing.
+
+        Args:
+            usage: Token counts in the provider's words, usually a mapping; None where there are none.
+            duration_ms: How long the turn took; None or 0 for the time since it started.
+        """
+        span = self._take_span()
+        if span is None:
+            return
+        end_time = time_ns()
+        try:
+            self._fill(span, end_time, usage, duration_ms)
+        except Exception:
+            _logger.warning("a turn could not be recorded whole", exc_info=True)
+        try:
+            span.end(end_time)
+        except Exception:
+            _logger.warning("a turn may be lost: its span could not be ended", exc_info=True)
+
+    def __enter__(self) -> Self:
+        if self._span is not None:
+            self._context_token = context_api.attach(trace.set_span_in_context(self._span))
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is not None:
+            self._record_exception(exc)
+        self.finalize()
+        token, self._context_token = self._context_token, None
+        if token is not None:
+            context_api.detach(token)
+
+    def _take_span(self) -> Span | None:
+        """Return the span to the one caller that ends it."""
+        if self._span is None:
+            return None
+        with self._end_lock:
+            span = self._span
+            self._span = None
+        return span
+
+    def _attach(self, name: str, value: object) -> None:
+        if self._span is not None:
+            self._fields[name] = _json(value)
+
+    def _describe_response(self, response_data: object) -> None:
+        if self._span is None or not isinstance(response_data, dict):
+            return
+        for key, name in (("model", names.GEN_AI_RESPONSE_MODEL), ("id", names.GEN_AI_RESPONSE_ID)):
+            value = response_data.get(key)
+            if isinstance(value, str):
+                self._fields[name] = _attribute_text(value)
+
+    def _record_exception(self, exc: BaseException) -> None:
+        span = self._span
+        if span is None:
+            return
+        kind = _type_name(exc)
+        if names.ERROR not in self._fields:
+            self._attach(names.ERROR, {"type": kind, "message": _attribute_text(exc)})
+        self._fail(kind)
+        try:
+            span.record_exception(exc)
+        except Exception:
+            _logger.warning("an exception could not be recorded on its turn's span", exc_info=True)
+
+    def _fail(self, kind: str) -> None:
+        if self._span is None:
+            return
+        self._fields[names.ERROR_TYPE] = kind
+        try:
+            self._span.set_status(Status(StatusCode.ERROR))
+        except Exception:
+            _logger.warning("a turn's status could not be set", exc_info=True)
+
+    def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
+        fields = dict(self._fields)  # a snapshot: another thread may still be attaching
+        fields[names.UPDATED_AT] = format_time(end_time)
+        if usage is not None:
+            fields[names.USAGE] = _json(usage)
+            fields.update(_usage_attributes(usage))
+        if (duration := _number(duration_ms)) is not None:
+            fields[names.DURATION_MS] = duration
+        span.set_attributes(fields)
+        for name, events in (
+            (names.UPSTREAM_EVENTS_EVENT, self._upstream_events),
+            (names.CLIENT_EVENTS_EVENT, self._client_events),
+        ):
+            if events:
+                span.add_event(name, self._event_attributes(events), end_time)
+
+    def _event_attributes(self, events: list[tuple[bytes, int]]) -> dict[str, AttributeValue]:
+        texts = [text for text, _ in events]
+        array = b"[" + b",".join(texts) + b"]"
+        if any(text.startswith(CAREFUL_MARK) for text in texts):
+            array = CAREFUL_MARK + array
+        started_ns = self._started_ns
+        return {
+            names.EVENTS: array.decode(),
+            names.OFFSETS_NS: _json([arrived_ns - started_ns for _, arrived_ns in events]),
+        }
+
+
+def turn_id(trace_id: int, span_id: int) -> str:
+    """Return the id of the turn that a span records: the same span gives the same turn (DESIGN.md, "The span")."""
+    return f"turn_{trace_id & 0xFFFFFFFF:08x}{span_id:016x}"
+
+
+_resolved: tuple[TracerProvider | None, Tracer | None] = (None, None)
+
+
+def _tracer() -> Tracer | None:
+    """Return the current provider's tracer, or None where nothing can record."""
+    global _resolved  # noqa: PLW0603  one tuple, replaced whole, so that threads see a provider with its own tracer
+    try:
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
+            return None
+        known, tracer = _resolved
+        if provider is not known:
+            tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
+            _resolved = (provider, tracer)
+    except Exception:
+        _logger.warning("no tracer, so turns are not recorded", exc_info=True)
+        return None
+    return tracer
+
+
+def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
+    """Start a turn's span with the attributes that samplers may want to see; None where it is not recording."""
+    operation = _OPERATIONS.get(str(head[names.ROUTE]))
+    if operation is not None:
+        head[names.GEN_AI_OPERATION_NAME] = operation
+    if head[names.CLIENT_MODEL]:
+        head[names.GEN_AI_REQUEST_MODEL] = head[names.CLIENT_MODEL]
+    if head[names.BACKEND]:
+        head[names.GEN_AI_PROVIDER_NAME] = head[names.BACKEND]
+    try:
+        span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
+        return span if span.is_recording() else None
+    except Exception:
+        _logger.warning("a turn could not be started", exc_info=True)
+        return None
+
+
+def _json(value: object) -> str:
+    return to_json(value).decode()
+
+
+def _attribute_text(value: object) -> str:
+    """Return text that every backend can encode: a lone surrogate would make others drop the attribute."""
+    if type(value) is str and value.isascii():
+        return value
+    try:
+        text = str(value) if value is not None else ""
+    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
+        return f"<unprintable {type(value).__name__}>"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def _truth(value: object) -> bool:
+    try:
+        return bool(value)
+    except Exception:  # noqa: BLE001  a user's __bool__ may raise anything
+        return False
+
+
+def _explicit_id(client_request: object) -> str | None:
+    try:
+        return explicit_id(client_request)
+    except Exception:  # noqa: BLE001  a mapping of a user's own may raise anything; the exporter sees it as JSON
+        return None
+
+
+def _type_name(exc: BaseException) -> str:
+    kind = type(exc)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _number(duration_ms: object) -> int | float | None:
+    """Return a duration that an attribute can hold; None where none was given, and for 0 (SPEC.md section 2)."""
+    if isinstance(duration_ms, int) and abs(duration_ms) <= _LARGEST_INT:
+        return int(duration_ms) or None
+    try:
+        number = float(duration_ms)  # type: ignore[arg-type]  # whatever else is no number raises
+    except Exception:  # noqa: BLE001  a user's __float__ may raise anything
+        return None
+    return number if number and isfinite(number) else None
+
+
+def _usage_attributes(usage: object) -> dict[str, AttributeValue]:
+    found: dict[str, AttributeValue] = {}
+    if isinstance(usage, dict):
+        for name, words in _USAGE_NAMES.items():
+            counts = [usage[word] for word in words if isinstance(usage.get(word), int)]
+            if counts and abs(counts[0]) <= _LARGEST_INT:
+                found[name] = counts[0]
+    return found

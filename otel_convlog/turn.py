@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from math import isfinite
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -21,6 +22,7 @@ from otel_convlog.settings import switched_off
 from otel_convlog.times import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextvars import Token
     from types import TracebackType
 
@@ -47,6 +49,21 @@ _USAGE_NAMES = {
 }
 
 _LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
+
+_P = ParamSpec("_P")
+
+
+def _never_raises(method: Callable[_P, None]) -> Callable[_P, None]:
+    """Keep from the proxy whatever goes wrong in recording: foreign objects and span processors may raise anything."""
+
+    @functools.wraps(method)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception:
+            _logger.warning("a turn could not be recorded whole (%s)", method.__name__, exc_info=True)
+
+    return guarded
 
 
 class Turn:
@@ -88,6 +105,7 @@ class Turn:
         "_upstream_events",
     )
 
+    @_never_raises
     def __init__(  # noqa: PLR0913  the specification's arguments
         self,
         *,
@@ -132,12 +150,12 @@ class Turn:
         }
         if exact:
             self._fields[names.EXACT] = _json(exact)
-        if (conversation_id := _explicit_id(client_request)) is not None:
-            self._fields[names.GEN_AI_CONVERSATION_ID] = conversation_id
         self._upstream_events: list[tuple[bytes, int]] = []
         self._client_events: list[tuple[bytes, int]] = []
         self._end_lock = threading.Lock()
         self._span = span
+        if (conversation_id := explicit_id(client_request)) is not None:
+            self._fields[names.GEN_AI_CONVERSATION_ID] = conversation_id
 
     @property
     def span(self) -> Span:
@@ -149,15 +167,18 @@ class Turn:
         """Whether what is attached now will be logged."""
         return self._span is not None
 
+    @_never_raises
     def attach_upstream_request(self, payload: object, headers: object = None) -> None:
         """Record what was sent upstream: the body and, masked, the headers."""
         self._attach(names.UPSTREAM_REQUEST, {"headers": sanitize_headers(headers), "body": payload})
 
+    @_never_raises
     def attach_upstream_response(self, response_data: object) -> None:
         """Record the whole upstream answer of a request that was not streamed."""
         self._attach(names.UPSTREAM_RESPONSE, response_data)
         self._describe_response(response_data)
 
+    @_never_raises
     def attach_client_response(self, response_data: object) -> None:
         """Record the whole answer that the client was given."""
         self._attach(names.CLIENT_RESPONSE, response_data)
@@ -172,10 +193,12 @@ class Turn:
         if self._span is not None:
             self._client_events.append((to_json(event), perf_counter_ns()))
 
+    @_never_raises
     def set_stream_summary(self, summary: object) -> None:
         """Record what the stream came to, e.g. its text, the numbers of events, usage."""
         self._attach(names.STREAM_SUMMARY, {} if summary is None else summary)
 
+    @_never_raises
     def attach_error(self, error: object) -> None:
         """Record what went wrong: text, or an object, where possible with ``type`` and ``message``."""
         self._attach(names.ERROR, error)
@@ -186,6 +209,7 @@ class Turn:
         # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/)
         self._fail(_attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
 
+    @_never_raises
     def finalize(self, *, usage: object = None, duration_ms: float | None = None) -> None:
         """End the turn: its span ends, and it goes to the exporter. A second call does nothing.
 
@@ -199,12 +223,8 @@ class Turn:
         end_time = time_ns()
         try:
             self._fill(span, end_time, usage, duration_ms)
-        except Exception:
-            _logger.warning("a turn could not be recorded whole", exc_info=True)
-        try:
+        finally:
             span.end(end_time)
-        except Exception:
-            _logger.warning("a turn may be lost: its span could not be ended", exc_info=True)
 
     def __enter__(self) -> Self:
         if self._span is not None:
@@ -242,6 +262,7 @@ class Turn:
             if isinstance(value, str):
                 self._fields[name] = _attribute_text(value)
 
+    @_never_raises
     def _record_exception(self, exc: BaseException) -> None:
         span = self._span
         if span is None:
@@ -250,19 +271,13 @@ class Turn:
         if names.ERROR not in self._fields:
             self._attach(names.ERROR, {"type": kind, "message": _attribute_text(exc)})
         self._fail(kind)
-        try:
-            span.record_exception(exc)
-        except Exception:
-            _logger.warning("an exception could not be recorded on its turn's span", exc_info=True)
+        span.record_exception(exc)
 
     def _fail(self, kind: str) -> None:
         if self._span is None:
             return
         self._fields[names.ERROR_TYPE] = kind
-        try:
-            self._span.set_status(Status(StatusCode.ERROR))
-        except Exception:
-            _logger.warning("a turn's status could not be set", exc_info=True)
+        self._span.set_status(Status(StatusCode.ERROR))
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
         fields = dict(self._fields)  # a snapshot: another thread may still be attaching
@@ -303,17 +318,13 @@ _resolved: tuple[TracerProvider | None, Tracer | None] = (None, None)
 def _tracer() -> Tracer | None:
     """Return the current provider's tracer, or None where nothing can record."""
     global _resolved  # noqa: PLW0603  one tuple, replaced whole, so that threads see a provider with its own tracer
-    try:
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
-            return None
-        known, tracer = _resolved
-        if provider is not known:
-            tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
-            _resolved = (provider, tracer)
-    except Exception:
-        _logger.warning("no tracer, so turns are not recorded", exc_info=True)
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
         return None
+    known, tracer = _resolved
+    if provider is not known:
+        tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
+        _resolved = (provider, tracer)
     return tracer
 
 
@@ -326,12 +337,8 @@ def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
         head[names.GEN_AI_REQUEST_MODEL] = head[names.CLIENT_MODEL]
     if head[names.BACKEND]:
         head[names.GEN_AI_PROVIDER_NAME] = head[names.BACKEND]
-    try:
-        span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
-        return span if span.is_recording() else None
-    except Exception:
-        _logger.warning("a turn could not be started", exc_info=True)
-        return None
+    span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
+    return span if span.is_recording() else None
 
 
 def _json(value: object) -> str:
@@ -358,13 +365,6 @@ def _truth(value: object) -> bool:
         return bool(value)
     except Exception:  # noqa: BLE001  a user's __bool__ may raise anything
         return False
-
-
-def _explicit_id(client_request: object) -> str | None:
-    try:
-        return explicit_id(client_request)
-    except Exception:  # noqa: BLE001  a mapping of a user's own may raise anything; the exporter sees it as JSON
-        return None
 
 
 def _type_name(exc: BaseException) -> str:

@@ -23,7 +23,7 @@ from otel_convlog.store.locked_file import replacement_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_convlog.store.document import RenderedTurn
+    from otel_convlog.store.document import RenderedTurn, Times
     from otel_convlog.store.locked_file import LockedFile
 
 _WINDOW_BYTES = 1 << 12  # holds the head and the tail of all but absurd documents
@@ -34,13 +34,10 @@ class Whole:
     """What a whole document's ends say of it.
 
     Attributes:
-        created_at: As it stands there.
-        updated_at_offset: Where in the file ``updated_at`` stands, as is `tail_offset`.
-        tail: The tail's bytes.
+        tail: The tail's bytes, which begin at `tail_offset`.
     """
 
-    created_at: bytes
-    updated_at_offset: int
+    times: Times
     tail_offset: int
     tail: bytes
     turn_count: int
@@ -58,7 +55,7 @@ def inspect(file: LockedFile) -> Whole | None:
         if times and found:
             offset, turn_count = found
             tail = ending[offset:]
-            return Whole(*times, file.size - len(tail), tail, turn_count)
+            return Whole(times, file.size - len(tail), tail, turn_count)
         if window >= file.size:
             return None
         window *= 16  # a route or model name of kilobytes
@@ -113,10 +110,11 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
     try:
         file.write(old_size, content[overlap:-1] + b" ")
         file.write(whole.tail_offset, content[:overlap])
-        file.write(whole.updated_at_offset, last.updated_at.encode())
+        file.write(whole.times.updated_at_offset, last.updated_at.encode())
         file.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
     except OSError:
         with suppress(OSError):
+            file.write(whole.times.updated_at_offset, whole.times.updated_at)
             file.write(whole.tail_offset, whole.tail)
             file.truncate(old_size)
         raise
@@ -141,7 +139,9 @@ def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
         new.write(offset, turn.body)
         offset = file.copy_to(new, end, whole.tail_offset, offset + len(turn.body))
         new.write(offset, document.tail(turn.last_client_model, turn.last_backend, whole.turn_count))
-        new.write(whole.updated_at_offset, turn.updated_at.encode())
+        new.write(whole.times.updated_at_offset, turn.updated_at.encode())
+        if file.find(document.TURN_START, 0, start) < 0:  # it is the document's first turn
+            new.write(whole.times.created_at_offset, turn.started_at.encode())
     return True
 
 
@@ -158,4 +158,4 @@ def _rewrite_tail(file: LockedFile, whole: Whole, content: bytes, updated_at: st
     with replacement_file(file.path) as new:
         offset = file.copy_to(new, 0, whole.tail_offset, 0)
         new.write(offset, content)
-        new.write(whole.updated_at_offset, updated_at.encode())
+        new.write(whole.times.updated_at_offset, updated_at.encode())

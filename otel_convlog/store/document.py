@@ -60,6 +60,16 @@ class RenderedTurn:
     body: bytes
 
 
+@dataclass(frozen=True)
+class Times:
+    """A document's times, and where in its file they stand."""
+
+    created_at: bytes
+    created_at_offset: int
+    updated_at: bytes
+    updated_at_offset: int
+
+
 def render(turn: IdentifiedTurn) -> RenderedTurn:
     """Render a turn for its place in a document."""
     record = turn.record
@@ -136,18 +146,17 @@ def tail(last_client_model: bytes, last_backend: bytes, turn_count: int) -> byte
     )
 
 
-def find_times(beginning: bytes) -> tuple[bytes, int] | None:
+def find_times(beginning: bytes) -> Times | None:
     """Find a document's times.
 
     Args:
         beginning: The document's first bytes.
 
     Returns:
-        Its ``created_at``, and the offset of its ``updated_at``; None where the beginning is not one of ours (or too
-        short).
+        Its times; None where the beginning is not one of ours, or too short.
     """
     match = _HEAD.match(beginning)
-    return (match[1], match.start(2)) if match else None
+    return Times(match[1], match.start(1), match[2], match.start(2)) if match else None
 
 
 def find_tail(ending: bytes) -> tuple[int, int] | None:

@@ -45,8 +45,8 @@ class KnownTurns:
         known = self._files.pop(file.path, None)
         if known is not None:
             self._turns -= len(known.turn_ids)
-        if known is None or known.inode != file.inode or known.created_at != whole.created_at:
-            known = _Known(file.inode, whole.created_at, 0, set())
+        if known is None or known.inode != file.inode or known.created_at != whole.times.created_at:
+            known = _Known(file.inode, whole.times.created_at, 0, set())
         if known.read_to < whole.tail_offset:
             known.turn_ids.update(_turn_ids(file, known.read_to, whole.tail_offset))
             known.read_to = whole.tail_offset

@@ -1,0 +1,278 @@
+"""The exporter behind real span processors, and its settings by keyword, by variable and by configuration file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import Log, read_document
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import otel_convlog
+from otel_convlog import ConversationSpanExporter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+_START: dict[str, Any] = {"route": "chat", "client_model": "gpt-5", "backend": "openai", "stream": False}
+
+
+def _turn(conversation_id: str, **more: Any) -> None:
+    request = {"conversation_id": conversation_id, "messages": [{"role": "user", "content": "hi"}]}
+    otel_convlog.finalize_turn(otel_convlog.start_turn(**_START, client_request=request, **more))
+
+
+def _recorded_spans(count: int) -> Sequence[ReadableSpan]:
+    """Return spans of turns that no exporter has written yet."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    trace.set_tracer_provider(provider)
+    for _ in range(count):
+        _turn("c")
+    return memory.get_finished_spans()
+
+
+def test_other_spans_are_no_turns(log: Log) -> None:
+    with trace.get_tracer("app").start_as_current_span("GET /", attributes={"convlog": "x", "gen_ai.system": "openai"}):
+        pass
+    assert log.files() == []
+    assert log.exporter.turns_written == log.exporter.turns_failed == 0
+
+
+def test_simple_processor_calls_from_many_threads_lose_nothing(log: Log) -> None:
+    def work(thread: int) -> None:
+        for number in range(40):
+            _turn(f"c{number % 3}", metadata={"n": [thread, number]})
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    documents = [read_document(path) for path in log.files()]
+    assert len(documents) == 3
+    seen = [turn["metadata"]["n"] for document in documents for turn in document["turns"]]
+    assert sorted(seen) == [[thread, number] for thread in range(8) for number in range(40)]
+    assert log.exporter.turns_written == 320
+
+
+def test_batch_processor_s_turns_stand_in_their_order(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    log = Log(tmp_path)
+    log.provider.add_span_processor(BatchSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    for number in range(300):
+        _turn(f"c{number % 2}", metadata={"n": number})
+    log.provider.shutdown()
+    for index, path in enumerate(log.files()):
+        turns = read_document(path)["turns"]
+        assert [turn["metadata"]["n"] for turn in turns] == list(range(index, 300, 2))
+
+
+def test_the_same_span_exported_twice_is_one_turn(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    spans = _recorded_spans(3)
+    first, second = Log(tmp_path), ConversationSpanExporter(directory=tmp_path)
+    assert first.exporter.export(spans) is SpanExportResult.SUCCESS
+    before = first.document()
+    assert first.exporter.export([spans[1], spans[1]]) is SpanExportResult.SUCCESS
+    assert second.export([spans[0]]) is SpanExportResult.SUCCESS  # another process has never seen it
+    after = first.document()
+    assert after["turns"] == before["turns"]
+
+
+def test_a_directory_that_cannot_be_written_fails_the_export_and_names_the_file(
+    tmp_path: Path,
+    no_sdk: None,  # noqa: ARG001
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    spans = _recorded_spans(2)
+    exporter = ConversationSpanExporter(directory=tmp_path / "file" / "log")
+    with caplog.at_level(logging.ERROR, "otel_convlog"):
+        assert exporter.export(spans) is SpanExportResult.FAILURE
+    assert exporter.turns_failed == 2
+    assert str(tmp_path / "file" / "log") in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_one_conversation_that_fails_does_not_take_the_others_with_it(log: Log) -> None:
+    _turn("good")
+    day = log.files()[0].parent
+    (day / "bad.json").symlink_to(day / "elsewhere")
+    _turn("bad")
+    _turn("good")
+    assert len(read_document(day / "good.json")["turns"]) == 2
+    assert not (day / "elsewhere").exists()
+    assert log.exporter.turns_failed == 1
+
+
+def test_what_the_sdk_s_limits_cut_off_is_said(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    log = Log(tmp_path, span_limits=SpanLimits(max_attribute_length=40))
+    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    request = {"messages": [{"role": "user", "content": "x" * 100}]}
+    otel_convlog.finalize_turn(otel_convlog.start_turn(**_START, client_request=request))
+    (turn,) = log.document()["turns"]
+    assert turn["client_request"] == json.dumps(request, separators=(",", ":"))[:40]
+    assert turn["otel"]["complete"] is False
+    assert turn["otel"]["lost"] == {"truncated": ["client_request"]}
+
+
+def test_a_turn_survives_a_limit_on_the_number_of_attributes(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    log = Log(tmp_path, span_limits=SpanLimits(max_span_attributes=5))
+    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    _turn("c")
+    (path,) = log.files()
+    (turn,) = read_document(path)["turns"]
+    assert turn["otel"]["complete"] is False
+    assert turn["otel"]["lost"]["attributes"] > 0
+
+
+def test_otel_says_where_the_turn_comes_from(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    log = Log(tmp_path, resource=Resource.create({"service.name": "my-proxy"}))
+    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    with trace.get_tracer("server").start_as_current_span("POST /v1/chat/completions") as parent:
+        _turn("c")
+    (turn,) = log.document()["turns"]
+    context = parent.get_span_context()
+    otel = turn["otel"]
+    assert otel["trace_id"] == f"{context.trace_id:032x}"
+    assert otel["parent_span_id"] == f"{context.span_id:016x}"
+    assert turn["turn_id"] == f"turn_{otel['trace_id'][-8:]}{otel['span_id']}"
+    assert (otel["service_name"], otel["sampled"], otel["source"]) == ("my-proxy", True, "turn")
+    assert otel["identity"] == "explicit"
+
+
+@pytest.mark.parametrize(
+    ("setting", "kept", "left_out"),
+    [("all", list(range(10)), None), ("2", [0, 1, 8, 9], 6), (5, list(range(10)), None), ("none", [], 10)],
+)
+def test_stream_events_keeps_both_ends(
+    setting: str | int,
+    kept: list[int],
+    left_out: int | None,
+    tmp_path: Path,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(
+        SimpleSpanProcessor(ConversationSpanExporter(directory=tmp_path, stream_events=setting))
+    )
+    trace.set_tracer_provider(provider)
+    turn = otel_convlog.start_turn(**{**_START, "stream": True}, client_request={})
+    for number in range(10):
+        otel_convlog.append_client_event(turn, number)
+    otel_convlog.finalize_turn(turn)
+    (path,) = tmp_path.glob("*/*.json")
+    (recorded,) = read_document(path)["turns"]
+    assert recorded["stream_trace"]["client_events"] == kept
+    assert recorded["otel"].get("client_events_left_out") == left_out
+    assert len(recorded["otel"].get("client_offsets_ms", [])) == len(kept)
+
+
+def test_keyword_beats_variable_beats_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ConversationSpanExporter().directory == tmp_path / "data" / "conversations"
+    monkeypatch.setenv("OTEL_EXPORTER_CONVLOG_DIRECTORY", "")
+    assert ConversationSpanExporter().directory == tmp_path / "data" / "conversations"
+    monkeypatch.setenv("OTEL_EXPORTER_CONVLOG_DIRECTORY", "from-env")
+    assert ConversationSpanExporter().directory == tmp_path / "from-env"
+    assert ConversationSpanExporter(directory=tmp_path / "keyword").directory == tmp_path / "keyword"
+
+
+def test_a_variable_that_cannot_be_read_is_named_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_CONVLOG_STREAM_EVENTS", "-3")
+    ConversationSpanExporter()
+    assert "OTEL_EXPORTER_CONVLOG_STREAM_EVENTS must be all, none or a number; ignoring '-3'" in caplog.text
+
+
+@pytest.mark.parametrize("keywords", [{"stream_events": "some"}, {"directory": 5}, {"directory": "a\0b"}])
+def test_a_keyword_that_cannot_be_used_raises(keywords: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(keywords))):
+        ConversationSpanExporter(**keywords)
+
+
+def test_the_entry_point_is_the_exporter() -> None:
+    (entry,) = entry_points(group="opentelemetry_traces_exporter", name="convlog")
+    assert entry.load() is ConversationSpanExporter
+
+
+_PROXY = """
+import otel_convlog
+for number in range(3):
+    turn = otel_convlog.start_turn(
+        route="chat", client_model="gpt-5", backend="openai", stream=False,
+        client_request={"session_id": "s", "messages": [{"role": "user", "content": "hi"}]},
+    )
+    assert turn is not None
+    otel_convlog.finalize_turn(turn)
+"""
+
+_CONFIGURATION = """
+file_format: "1.0"
+tracer_provider:
+  processors:
+    - batch:
+        exporter:
+          convlog:
+            directory: "%s"
+            stream_events: 3
+    - simple:
+        exporter:
+          console: {}
+"""
+
+
+def _run_instrumented(script: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "proxy.py").write_text(script)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return subprocess.run(
+        [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, "proxy.py"],
+        cwd=tmp_path,
+        env={**environment, "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_opentelemetry_instrument_switches_it_on_beside_another_exporter(tmp_path: Path) -> None:
+    result = _run_instrumented(
+        _PROXY,
+        tmp_path,
+        OTEL_TRACES_EXPORTER="console,convlog",
+        OTEL_EXPORTER_CONVLOG_DIRECTORY="log",
+        OTEL_SERVICE_NAME="my-proxy",
+    )
+    (path,) = (tmp_path / "log").glob("*/s.json")
+    document = read_document(path)
+    assert document["turn_count"] == 3
+    assert document["turns"][0]["otel"]["service_name"] == "my-proxy"
+    assert result.stdout.count('"name": "convlog.turn"') == 3
+
+
+def test_opentelemetry_configuration_builds_it_from_yaml(tmp_path: Path) -> None:
+    (tmp_path / "otel.yaml").write_text(_CONFIGURATION % (tmp_path / "yaml-log").as_posix())
+    result = _run_instrumented(_PROXY, tmp_path, OTEL_CONFIG_FILE="otel.yaml")
+    (path,) = (tmp_path / "yaml-log").glob("*/s.json")
+    assert read_document(path)["turn_count"] == 3
+    assert result.stdout.count('"name": "convlog.turn"') == 3

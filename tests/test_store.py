@@ -1,0 +1,508 @@
+"""The store: what stands in a conversation's file, whoever writes it and whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conftest import read_document
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_helpers import make_turn
+
+from otel_convlog.store import ConversationStore
+from otel_convlog.store.document import turn_object
+from otel_convlog.store.layout import conversation_path
+from otel_convlog.store.locked_file import LockedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_convlog.record import IdentifiedTurn
+
+
+def _write(store: ConversationStore, *turns: IdentifiedTurn) -> Path:
+    path = store.path_of(turns[0])
+    store.write(path, turns)
+    return path
+
+
+def _expected(turns: list[IdentifiedTurn], last: IdentifiedTurn) -> dict[str, Any]:
+    return {
+        "conversation_id": "c",
+        "route": "chat",
+        "created_at": turns[0].record.started_at,
+        "updated_at": last.record.updated_at,
+        "turns": [turn_object(turn) for turn in turns],
+        "last_client_model": last.record.client_model,
+        "last_backend": last.record.backend,
+        "turn_count": len(turns),
+    }
+
+
+class _Crash(BaseException):
+    """The process is gone: nothing of ours runs any more."""
+
+
+@contextmanager
+def _disk(on_write: Callable[[LockedFile, int, bytes], None]) -> Iterator[None]:
+    """Call `on_write` before each write, to let it write less, or fail, or crash."""
+    real = LockedFile.write
+
+    def write(self: LockedFile, offset: int, data: bytes) -> None:
+        on_write(self, offset, data)
+        real(self, offset, data)
+
+    LockedFile.write = write  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        LockedFile.write = real  # type: ignore[method-assign]
+
+
+class _FailingAt:
+    """Fails at the n-th write, after some of its bytes have gone to the disk."""
+
+    def __init__(self, number: int, part: float, failure: BaseException) -> None:
+        self.left = number
+        self.part = part
+        self.failure = failure
+
+    def __call__(self, file: LockedFile, offset: int, data: bytes) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.pwrite(file._descriptor, data[: int(len(data) * self.part)], offset)
+            raise self.failure
+
+
+_PAYLOADS = st.sampled_from([None, "x" * 3_000, {"a": [1e-7, 2**70, "\ud800", {}]}, "\n  ],\n}", ["é\u2028"] * 9])
+_STEPS = st.tuples(
+    st.sampled_from(["append", "batch", "replace", "crash", "full disk", "other process"]),
+    st.integers(1, 8),  # which write fails, or which turn is replaced
+    st.floats(0, 1),
+    _PAYLOADS,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=st.lists(_STEPS, min_size=1, max_size=12))
+def test_the_file_holds_what_a_plain_list_would(
+    steps: list[tuple[str, int, float, Any]], tmp_path_factory: Any
+) -> None:
+    directory = tmp_path_factory.mktemp("model")
+    store = ConversationStore(directory)
+    model: list[IdentifiedTurn] = []
+    last: IdentifiedTurn | None = None
+    number = 0
+    for kind, choice, part, payload in steps:
+        number += 1
+        new = make_turn(number, payload, client_model=f"m{number}")
+        if kind == "replace" and model:
+            index = choice % len(model)
+            old = model[index].record
+            new = make_turn(int(old.turn_id[5:], 16), payload, client_model=f"again {number}")
+            _write(store, new)
+            model[index] = last = new
+        elif kind == "batch":
+            number += 2
+            batch = [new, make_turn(number - 1, payload), make_turn(number, None)]
+            _write(store, *batch)
+            model += batch
+            last = batch[-1]
+        elif kind in {"crash", "full disk"}:
+            failure = _Crash() if kind == "crash" else OSError(errno.ENOSPC, "No space left on device")
+            try:
+                with _disk(_FailingAt(choice, part, failure)):
+                    _write(store, new)
+            except (_Crash, OSError):
+                whole = _whole_after_a_failure(store, model, new)
+                model = whole or model
+                last = model[-1] if whole else last
+            else:
+                model.append(new)
+                last = new
+        else:
+            if kind == "other process":
+                store = ConversationStore(directory)
+            _write(store, new)
+            model.append(new)
+            last = new
+    if model and last is not None:
+        document = read_document(conversation_path(directory, "2026-11-23", "c"))
+        assert document == json.loads(json.dumps(_expected(model, last)))
+
+
+def _whole_after_a_failure(
+    store: ConversationStore, model: list[IdentifiedTurn], new: IdentifiedTurn
+) -> list[IdentifiedTurn] | None:
+    """Write one more turn, as the log goes on; the turn that failed may stand before it, whole, or not at all."""
+    following = make_turn(int(new.record.turn_id[5:], 16) + 1000, "after")
+    path = _write(store, following)
+    held = [turn["turn_id"] for turn in read_document(path)["turns"]]
+    expected = [*model, new, following] if new.record.turn_id in held else [*model, following]
+    assert held == [turn.record.turn_id for turn in expected]
+    return expected
+
+
+@pytest.mark.parametrize("payload", ["x" * 5_000, None], ids=["long", "short"])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_disk_that_refuses_leaves_the_old_document(number: int, part: float, payload: Any, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1, "a" * 200), make_turn(2, client_model="a long name " * 9))
+    before = path.read_bytes()
+    failure = _FailingAt(number, part, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"), _disk(failure):
+        _write(store, make_turn(3, payload))
+    assert failure.left <= 0  # an append has four writes, and what undoes it may need more
+    assert path.read_bytes() == before
+    _write(store, make_turn(3, payload))
+    assert len(read_document(path)["turns"]) == 3
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_disk_that_refuses_the_first_turn_leaves_no_file(number: int, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    with pytest.raises(OSError, match="full"), _disk(_FailingAt(number, 0.5, OSError(errno.ENOSPC, "full"))):
+        _write(store, make_turn(1))
+    assert list(tmp_path.glob("*/*")) == []
+    assert read_document(_write(store, make_turn(1)))["turn_count"] == 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_a_disk_that_refuses_a_replacement_leaves_the_old_document(number: int, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1), make_turn(2), make_turn(3))
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="full"), _disk(_FailingAt(number, 0.5, OSError(errno.ENOSPC, "full"))):
+        _write(store, make_turn(2, "new"))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["c.json"]
+
+
+def test_a_file_cut_at_any_byte_keeps_every_whole_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, *(make_turn(number, {"text": "é\n" * number}) for number in (1, 2, 3)))
+    data = path.read_bytes()
+    ends = [index + len(b"\n    }") for index in range(len(data)) if data.startswith(b"\n    }", index)]
+    assert len(ends) == 3
+    for cut in range(len(data)):
+        path.write_bytes(data[:cut])
+        caplog.clear()
+        _write(store, make_turn(9))
+        whole = sum(end <= cut for end in ends)
+        turns = read_document(path)["turns"]
+        assert [turn["turn_id"][-1] for turn in turns] == [*"123"[:whole], "9"], cut
+        beside = list(path.parent.glob("c.json.damaged-*"))
+        assert [kept.read_bytes() for kept in beside] == ([data[:cut]] if cut else [])
+        for kept in beside:
+            assert str(path) in caplog.text
+            assert kept.name in caplog.text
+            kept.unlink()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\0" * 5_000, b"not JSON", b"{}", b"[]", b'{"turns": []}', b'{"turns": 5}', b"\xff\xfe", b'{"turns": [5]', b"["],
+    ids=repr,
+)
+def test_a_file_without_a_turn_is_kept_beside_and_the_log_goes_on(content: bytes, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1))
+    path.write_bytes(content)
+    _write(store, make_turn(2))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["2"]
+    assert path.with_name("c.json.damaged-1").read_bytes() == content
+
+
+def test_a_damaged_turn_does_not_take_the_ones_behind_it(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, *(make_turn(number, {"text": f"turn {number}"}) for number in range(1, 6)))
+    path.write_bytes(path.read_bytes().replace(b"turn 3", b"tur\0\xff3")[:-1])
+    _write(store, make_turn(6))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["1", "2", "4", "5", "6"]
+
+
+def _minified(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _with_extra_keys(document: dict[str, Any]) -> str:
+    return json.dumps({"note": {"by": "hand"}, **document, "tags": ["a"]}, indent=4)
+
+
+def _with_times_as_the_other_implementation_writes_them(document: dict[str, Any]) -> str:
+    document["created_at"] = document["turns"][0]["started_at"] = "2026-11-23T08:06:10Z"
+    document["updated_at"] = "2026-11-23T08:06:11Z"
+    return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+@pytest.mark.parametrize(
+    "rewrite", [_minified, _with_extra_keys, _with_times_as_the_other_implementation_writes_them, json.dumps]
+)
+def test_a_document_in_another_layout_is_taken_over_whole(
+    rewrite: Callable[[dict[str, Any]], str], tmp_path: Path
+) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1, {"n": [2**70, 1e-7]}), make_turn(2, "é"))
+    path.write_text(rewrite(read_document(path)), "utf-8")
+    foreign = json.loads(path.read_bytes())
+    _write(store, make_turn(3))
+    document = read_document(path)
+    assert document["turns"][:2] == foreign["turns"]
+    assert document["turn_count"] == 3
+    assert {key: document[key] for key in foreign if key in {"note", "tags"}} == {
+        key: foreign[key] for key in foreign if key in {"note", "tags"}
+    }
+    assert document["created_at"].startswith(foreign["created_at"][:19])
+    inode = path.stat().st_ino
+    _write(store, make_turn(4))  # from here on it is one of ours
+    assert path.stat().st_ino == inode
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_append_touches_as_many_bytes_in_a_long_file_as_in_a_short_one(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    moved = 0
+
+    def count_write(_file: LockedFile, _offset: int, data: bytes) -> None:
+        nonlocal moved
+        moved += len(data)
+
+    real_read = LockedFile.read
+
+    def count_read(self: LockedFile, offset: int, count: int) -> bytes:
+        nonlocal moved
+        data = real_read(self, offset, count)
+        moved += len(data)
+        return data
+
+    costs = []
+    with pytest.MonkeyPatch.context() as patch, _disk(count_write):
+        patch.setattr(LockedFile, "read", count_read)
+        for number in range(1, 302):
+            before = moved
+            _write(store, make_turn(number, "x" * 10_000))
+            costs.append(moved - before)
+    assert costs[300] <= costs[2] + 10  # the turn count's further digits
+
+
+def test_a_model_name_longer_than_a_turn_does_no_harm(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    turns = [make_turn(1), make_turn(2, client_model="m" * 100_000, backend="b\n" * 9_000), make_turn(3), make_turn(4)]
+    for turn in turns:
+        path = _write(store, turn)
+    assert read_document(path) == json.loads(json.dumps(_expected(turns, turns[-1])))
+
+
+def test_two_days_are_two_files(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    first = make_turn(1)
+    second = make_turn(1 + 12 * 3600 * 1000 // 2 * 2)
+    assert _write(store, first).parent.name == "2026-11-23"
+    assert _write(store, second).parent.name == "2026-11-24"
+
+
+def test_files_and_folders_are_the_owner_s_alone(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        path = _write(ConversationStore(tmp_path / "deep" / "log"), make_turn(1))
+    finally:
+        os.umask(old)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.parent.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_or_a_pipe_in_the_way_is_not_written_through(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    day = _write(store, make_turn(1)).parent
+    target = tmp_path / "target"
+    target.write_text("precious")
+    (day / "link.json").symlink_to(target)
+    os.mkfifo(day / "pipe.json")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError, match=name):
+            _write(store, make_turn(1, conversation_id=name))
+    assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "conversation_id",
+    [
+        "..",
+        ".",
+        "...",
+        "a/../../b",
+        "对" * 120,
+        "x" * 120,
+        "é" * 101,
+        "nul\0",
+        "a\nb",
+        "\ud800",
+        "~",
+        "a~b",
+        " ",
+        "",
+        "/etc",
+    ],
+)
+def test_a_file_s_name_never_leaves_its_folder(conversation_id: str, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1, conversation_id=conversation_id))
+    assert path.resolve().parent == tmp_path / "2026-11-23"
+    assert len(os.fsencode(path.name)) <= 205
+    assert read_document(path)["conversation_id"] == conversation_id
+
+
+def test_no_two_conversations_share_a_file() -> None:
+    ids = ["a/b", "a_b", "a~b", "对" * 120, "对" * 119, "", "_", ".", "..", "\ud800", "\udfff", "a b", "a\0b"]
+    paths = {conversation_path(Path("log"), "2026-11-23", conversation_id) for conversation_id in ids}
+    assert len(paths) == len(ids)
+
+
+def test_an_id_that_the_specification_gives_is_the_file_s_name() -> None:
+    for conversation_id in (
+        "conv_99cc319984d53bbdfebdf4ff",
+        ".._.._etc_passwd",
+        "emoji_id",
+        "üñï-对话_1",
+        "CON",
+        "A.b",
+    ):
+        path = conversation_path(Path("log"), "2026-11-23", conversation_id)
+        assert path == Path("log") / "2026-11-23" / f"{conversation_id}.json"
+
+
+def _append_many(directory: Path, first: int, count: int) -> None:
+    store = ConversationStore(directory)
+    for number in range(first, first + count):
+        _write(store, make_turn(number, "x" * (number % 2_000), conversation_id=f"c{number % 3}"))
+
+
+def test_processes_that_share_conversations_lose_no_turn(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_append_many, args=(tmp_path, worker * 1_000, 150)) for worker in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    held = [turn["turn_id"] for path in tmp_path.glob("*/*.json") for turn in read_document(path)["turns"]]
+    assert sorted(held) == sorted(f"turn_{worker * 1_000 + n:024x}" for worker in range(4) for n in range(150))
+
+
+_HOLDER = """
+import os, sys, threading, time
+from pathlib import Path
+from otel_convlog.store.locked_file import locked_file
+holding = threading.Event()
+def hold():
+    with locked_file(Path(sys.argv[1])):
+        holding.set()
+        time.sleep(60)
+threading.Thread(target=hold, daemon=True).start()
+holding.wait(30)
+pid = os.fork()
+if pid == 0:
+    print("child", os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_lock_dies_with_its_holder_though_a_forked_child_lives_on(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1))
+    command = [sys.executable, "-W", "ignore", "-c", _HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline().split()[1])
+        try:
+            holder.kill()
+            holder.wait(30)
+            writer = threading.Thread(target=_write, args=(store, make_turn(2)), daemon=True)
+            writer.start()
+            writer.join(30)
+            assert not writer.is_alive()
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert read_document(path)["turn_count"] == 2
+
+
+# Python 3.12 and later warn of every fork beside threads; that it is safe here is what is shown.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_child_forked_in_the_middle_writes_for_itself(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    stop = threading.Event()
+    parent_turns: list[int] = []
+
+    def write() -> None:
+        while not stop.is_set():
+            number = len(parent_turns) + 1
+            _write(store, make_turn(number, "x" * 20_000))
+            parent_turns.append(number)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    children = []
+    try:
+        for child in range(10):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(20)  # a child that hangs fails
+                _write(store, make_turn(1_000_000 + child))
+                os._exit(0)
+            children.append(pid)
+        for pid in children:
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join(30)
+    held = [int(turn["turn_id"][5:], 16) for turn in read_document(store.path_of(make_turn(1)))["turns"]]
+    assert sorted(held) == [*parent_turns, *range(1_000_000, 1_000_010)]
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from store_helpers import make_turn
+from otel_convlog.store import ConversationStore
+store = ConversationStore(Path(sys.argv[1]))
+number = int(sys.argv[2])
+while True:
+    number += 1
+    turn = make_turn(number, "x" * (number * 7919 % 400_000))
+    store.write(store.path_of(turn), [turn])
+    print(number, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_loses_no_turn_that_it_acknowledged(tmp_path: Path) -> None:
+    acknowledged: list[int] = []
+    script = _WRITER.format(tests=str(Path(__file__).parent))
+    for attempt in range(12):
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), str(attempt * 100_000)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            acknowledged.append(int(process.stdout.readline()))
+            time.sleep(0.003 * attempt)  # another moment of the writing each time
+            process.kill()
+            acknowledged += [int(line) for line in process.stdout if line.endswith("\n")]
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(0))
+    held = {int(turn["turn_id"][5:], 16) for turn in read_document(path)["turns"]}
+    assert set(acknowledged) <= held
+    assert len(held) <= len(acknowledged) + 12 + 1  # at most the turn that was being written, and the last one

@@ -5,7 +5,7 @@ All take the turn first, do nothing for None, and never raise, so that a proxy n
 
 from __future__ import annotations
 
-from otel_convlog.turn import Turn
+from otel_convlog.turn import Turn, can_record
 
 
 def start_turn(  # noqa: PLR0913  the specification's arguments
@@ -25,6 +25,8 @@ def start_turn(  # noqa: PLR0913  the specification's arguments
     Returns:
         The turn, or None where nothing records.
     """
+    if not can_record():
+        return None
     turn = Turn(
         route=route,
         client_model=client_model,

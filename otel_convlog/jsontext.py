@@ -26,7 +26,7 @@ MAX_DEPTH = 240
 
 # Marks text from `_careful`, which orjson may not be able to read back without loss. White space before a value is
 # JSON.
-CAREFUL_MARK = b" "
+CAREFUL_MARK = " "
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -45,7 +45,7 @@ def to_json(value: object) -> bytes:
         return orjson.dumps(value, default=_unknown, option=_OPTIONS)
     except Exception:  # noqa: BLE001  orjson's refusals are many, and a user's __str__ may raise anything
         try:
-            return CAREFUL_MARK + _careful(value, indent=None, max_depth=MAX_DEPTH)
+            return CAREFUL_MARK.encode() + _careful(value, indent=None, max_depth=MAX_DEPTH)
         except Exception:  # noqa: BLE001  what is left is memory that has run out
             return b'"[convlog: could not be encoded]"'
 
@@ -56,8 +56,7 @@ def from_json(text: str | bytes) -> Json:
     Raises:
         ValueError: It is not JSON, or nested deeper than this interpreter can read.
     """
-    mark: str | bytes = " " if isinstance(text, str) else CAREFUL_MARK
-    if text[:1] != mark:
+    if text[:1] != (CAREFUL_MARK if isinstance(text, str) else CAREFUL_MARK.encode()):
         try:
             return orjson.loads(text)  # type: ignore[no-any-return]  # orjson's stub says Any
         except orjson.JSONDecodeError:

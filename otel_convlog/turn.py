@@ -7,7 +7,7 @@ import logging
 import threading
 from math import isfinite
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -150,8 +150,10 @@ class Turn:
         }
         if exact:
             self._fields[names.EXACT] = _json(exact)
-        self._upstream_events: list[tuple[bytes, int]] = []
-        self._client_events: list[tuple[bytes, int]] = []
+        # Event, time, event, time, …: both are added in one step, and the garbage collector has nothing to do with
+        # them.
+        self._upstream_events: list[str | int] = []
+        self._client_events: list[str | int] = []
         self._end_lock = threading.Lock()
         self._span = span
         if (conversation_id := explicit_id(client_request)) is not None:
@@ -186,12 +188,12 @@ class Turn:
     def append_upstream_event(self, event: object) -> None:
         """Record one streamed event that came from upstream."""
         if self._span is not None:
-            self._upstream_events.append((to_json(event), perf_counter_ns()))
+            self._upstream_events += (_json(event), perf_counter_ns())
 
     def append_client_event(self, event: object) -> None:
         """Record one streamed event that was sent to the client."""
         if self._span is not None:
-            self._client_events.append((to_json(event), perf_counter_ns()))
+            self._client_events += (_json(event), perf_counter_ns())
 
     @_never_raises
     def set_stream_summary(self, summary: object) -> None:
@@ -293,18 +295,16 @@ class Turn:
             (names.CLIENT_EVENTS_EVENT, self._client_events),
         ):
             if events:
-                span.add_event(name, self._event_attributes(events), end_time)
+                span.add_event(name, self._event_attributes(list(events)), end_time)
 
-    def _event_attributes(self, events: list[tuple[bytes, int]]) -> dict[str, AttributeValue]:
-        texts = [text for text, _ in events]
-        array = b"[" + b",".join(texts) + b"]"
+    def _event_attributes(self, events: list[str | int]) -> dict[str, AttributeValue]:
+        texts = cast("list[str]", events[0::2])
+        array = "[" + ",".join(texts) + "]"
         if any(text.startswith(CAREFUL_MARK) for text in texts):
             array = CAREFUL_MARK + array
         started_ns = self._started_ns
-        return {
-            names.EVENTS: array.decode(),
-            names.OFFSETS_NS: _json([arrived_ns - started_ns for _, arrived_ns in events]),
-        }
+        offsets_ns = [arrived_ns - started_ns for arrived_ns in cast("list[int]", events[1::2])]
+        return {names.EVENTS: array, names.OFFSETS_NS: _json(offsets_ns)}
 
 
 def turn_id(trace_id: int, span_id: int) -> str:
@@ -318,14 +318,23 @@ _resolved: tuple[TracerProvider | None, Tracer | None] = (None, None)
 def _tracer() -> Tracer | None:
     """Return the current provider's tracer, or None where nothing can record."""
     global _resolved  # noqa: PLW0603  one tuple, replaced whole, so that threads see a provider with its own tracer
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
+    try:
+        provider = trace.get_tracer_provider()
+        if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
+            return None
+        known, tracer = _resolved
+        if provider is not known:
+            tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
+            _resolved = (provider, tracer)
+    except Exception:
+        _logger.warning("there is no tracer, so turns are not recorded", exc_info=True)
         return None
-    known, tracer = _resolved
-    if provider is not known:
-        tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
-        _resolved = (provider, tracer)
     return tracer
+
+
+def can_record() -> bool:
+    """Say whether a turn that is started now may be recorded; cheaper than to start one and see."""
+    return _tracer() is not None
 
 
 def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
@@ -342,6 +351,7 @@ def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
 
 
 def _json(value: object) -> str:
+    # Not kept as bytes, for events either: orjson's buffer is far larger than a small value, and costly to keep.
     return to_json(value).decode()
 
 

@@ -157,7 +157,7 @@ def _whole_after_a_failure(
 
 @pytest.mark.parametrize("payload", ["x" * 5_000, None], ids=["long", "short"])
 @pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_a_disk_that_refuses_leaves_the_old_document(number: int, part: float, payload: Any, tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     path = _write(store, make_turn(1, "a" * 200), make_turn(2, client_model="a long name " * 9))
@@ -165,7 +165,7 @@ def test_a_disk_that_refuses_leaves_the_old_document(number: int, part: float, p
     failure = _FailingAt(number, part, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(OSError, match="No space left"), _disk(failure):
         _write(store, make_turn(3, payload))
-    assert failure.left <= 0  # an append has four writes, and what undoes it may need more
+    assert failure.left <= 0  # an append has five writes, and what undoes it may need more
     assert path.read_bytes() == before
     _write(store, make_turn(3, payload))
     assert len(read_document(path)["turns"]) == 3
@@ -189,6 +189,30 @@ def test_a_disk_that_refuses_a_replacement_leaves_the_old_document(number: int, 
         _write(store, make_turn(2, "new"))
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["c.json"]
+
+
+def test_a_crash_at_any_byte_of_an_append_leaves_whole_turns_only(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1, {"text": "old"}), make_turn(2, client_model="m"))
+    before = path.read_bytes()
+    new = make_turn(3, {"text": "new"})
+    writes: list[int] = []
+    with _disk(lambda _file, _offset, data: writes.append(len(data))):
+        _write(store, new)
+    whole = json.loads(path.read_bytes())["turns"]
+    kept = set()
+    for number, count in enumerate(writes):
+        for written in range(count + 1):
+            path.write_bytes(before)
+            with pytest.raises(_Crash), _disk(_FailingAt(number + 1, written / count, _Crash())):
+                _write(store, new)
+            _write(store, make_turn(4))
+            turns = read_document(path)["turns"]
+            assert turns[:-1] in (whole[:2], whole), (number, written)
+            kept.add(len(turns))
+            for beside in path.parent.glob("*.damaged-*"):
+                beside.unlink()
+    assert kept == {3, 4}
 
 
 def test_a_file_cut_at_any_byte_keeps_every_whole_turn(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,14 +1,15 @@
 """Adding turns to a conversation's file, at a cost that does not depend on the file's length.
 
-A turn goes to where the document's tail is, with a new tail behind it, in an order in which a crash at any point
-leaves every earlier turn whole, and a file that is not whole can be told by its last byte:
+A turn goes to where the document's tail is, with a new tail behind it, in an order in which a crash at any point leaves
+every earlier turn whole, and what is not whole can be told from what is:
 
 1. what lies beyond the file's old end, with a blank for the last byte: it takes all the space, so that a full disk is
-met here,
-   where cutting the file at its old end undoes everything;
-2. what overlaps the old tail;
+   met here, where cutting the file at its old end undoes everything;
+2. what overlaps the old tail, with a NUL for the comma before the first turn: half of the new bytes and half of the old
+   ones may together be JSON again, and the NUL says that they are not to be read;
 3. the document's ``updated_at``;
-4. the last byte.
+4. the comma: from here on the turns are whole;
+5. the last byte: a file without it is not whole.
 """
 
 from __future__ import annotations
@@ -109,8 +110,9 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
     old_size = file.size
     try:
         file.write(old_size, content[overlap:-1] + b" ")
-        file.write(whole.tail_offset, content[:overlap])
+        file.write(whole.tail_offset, document.UNFINISHED + content[1:overlap])
         file.write(whole.times.updated_at_offset, last.updated_at.encode())
+        file.write(whole.tail_offset, content[:1])
         file.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
     except OSError:
         with suppress(OSError):

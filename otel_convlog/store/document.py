@@ -23,6 +23,7 @@ TURN_START = b"\n    {\n"
 TURN_END = b"\n    }"
 TURN_ID = b'\n      "turn_id": "'
 TAIL_START = b'\n  ],\n  "last_client_model": '
+UNFINISHED = b"\0"  # stands for the comma before turns that are not written to their end yet
 LAST_BYTE = b"}"  # a file without it is not whole: it is what a writer adds last
 
 _BEFORE_TURNS = b'{\n  "turns": [\n'

@@ -31,6 +31,7 @@ _logger = logging.getLogger(__name__)
 _TURNS = re.compile(r'"turns"\s*:\s*\[')
 _BETWEEN_TURNS = re.compile(r"[\s,]*")
 _NEXT_TURN = re.compile(r"\n    \{\n")
+_UNFINISHED = re.compile(r"\0(?!\0)")  # document.UNFINISHED, and not one of a run of zeros that a file system left
 _DECODER = JSONDecoder(parse_int=exact_int, parse_constant=lambda _: None)
 
 
@@ -78,25 +79,23 @@ def _as_object(data: bytes) -> dict[str, Json] | None:
 def _whole_turns(text: str) -> list[Json]:
     """Return the turns that can be read, also those behind a damaged one."""
     start = _TURNS.search(text)
-    if start is None:
-        return []
     turns: list[Json] = []
-    position = start.end()
-    while True:
-        between = _BETWEEN_TURNS.match(text, position)
-        position = between.end() if between else position
-        if text.startswith("]", position):
-            return turns
+    position = start.end() if start else len(text)
+    while between := _BETWEEN_TURNS.match(text, position):
+        if text.startswith("]", between.end()) or _UNFINISHED.match(text, between.end()):
+            break
         try:
-            value, position = _DECODER.raw_decode(text, position)
+            turn, position = _DECODER.raw_decode(text, between.end())
         except (ValueError, RecursionError):
-            following = _NEXT_TURN.search(text, position)
-            if following is None:
-                return turns
-            position = following.start()
+            turn = None
+        if isinstance(turn, dict) and isinstance(turn.get("turn_id"), str):
+            turns.append(turn)
             continue
-        if isinstance(value, dict):
-            turns.append(value)
+        following = _NEXT_TURN.search(text, between.end())
+        if following is None:
+            break
+        position = following.start()
+    return turns
 
 
 def _head_fields(text: str) -> dict[str, Json]:

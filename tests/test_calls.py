@@ -22,7 +22,7 @@ from otel_convlog import Turn, attributes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Log
+    from conversation_log import Log
 
 _REQUEST: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hi"}], "conversation_id": "c"}
 _START: dict[str, Any] = {"route": "chat", "client_model": "gpt-5", "backend": "openai", "stream": False}

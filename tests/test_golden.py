@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Log, read_document
+from conversation_log import Log, read_document
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -28,7 +28,7 @@ def test_conversation_id_is_the_specified_one(row: dict[str, Any], log: Log) -> 
     else:
         assert given == row["conversation_id"]
     # the exporter, which sees the request only as its span has it, finds the same
-    start = {"client_model": "m", "backend": "b", "stream": False}
+    start: dict[str, Any] = {"client_model": "m", "backend": "b", "stream": False}
     otel_convlog.finalize_turn(otel_convlog.start_turn(route=row["route"], client_request=row["payload"], **start))
     document = log.document()
     assert document["conversation_id"] == document["turns"][0]["conversation_id"] == given

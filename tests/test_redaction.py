@@ -35,7 +35,7 @@ def test_a_secret_shows_at_most_four_and_four_characters(name: str, value: objec
     [
         [(b"Authorization", b"Bearer sk-1234567890"), (b"X-A", b"1"), (b"x-b", b"\xe9")],
         ((("Authorization", "Bearer sk-1234567890"), ["X-A", "1"], ("x-b", "é"))),
-        httpx.Headers([("Authorization", "Bearer sk-1234567890"), ("X-A", "1"), ("x-b", b"\xe9")]),
+        httpx.Headers([(b"Authorization", b"Bearer sk-1234567890"), (b"X-A", b"1"), (b"x-b", b"\xe9")]),
         StarletteHeaders(raw=[(b"Authorization", b"Bearer sk-1234567890"), (b"X-A", b"1"), (b"x-b", b"\xe9")]),
         WerkzeugHeaders([("Authorization", "Bearer sk-1234567890"), ("X-A", "1"), ("x-b", "é")]),
     ],

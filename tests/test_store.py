@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import read_document
+from conversation_log import read_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_helpers import make_turn
@@ -82,7 +82,7 @@ class _FailingAt:
     def __call__(self, file: LockedFile, offset: int, data: bytes) -> None:
         self.left -= 1
         if self.left == 0:
-            os.pwrite(file._descriptor, data[: int(len(data) * self.part)], offset)
+            os.pwrite(file._descriptor, data[: round(len(data) * self.part)], offset)
             raise self.failure
 
 

@@ -1,0 +1,1 @@
+"""An asynchronous proxy (Starlette, httpx) that logs its conversations."""

@@ -1,0 +1,1 @@
+"""A deterministic offline stand-in for a paid model API."""

@@ -1,0 +1,1 @@
+"""A WSGI proxy (Flask, requests) that logs its conversations."""

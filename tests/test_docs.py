@@ -1,0 +1,117 @@
+"""What README and docs say is so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversation_log import Log, read_document
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+import otel_convlog
+from otel_convlog.settings import PREFIX, Settings
+
+_ROOT = Path(__file__).parents[1]
+_README = (_ROOT / "README.md").read_text("utf-8")
+_FORMAT = (_ROOT / "docs" / "format.md").read_text("utf-8")
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_quick_start_is_two_commands_that_ci_runs() -> None:
+    commands = _blocks(_README, "sh")[0].splitlines()
+    assert commands == [
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[examples]' && .venv/bin/python examples/demo.py",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest",
+    ]
+
+
+def test_the_readme_s_proxy_logs_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_sdk: None) -> None:  # noqa: ARG001
+    monkeypatch.chdir(tmp_path)
+    handler, set_up = _blocks(_README, "python")
+
+    def rewrite(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        return {**body, "model": "gpt-5-2026"}, {"x-api-key": "sk-1234567890"}
+
+    def forward(body: dict[str, Any], _headers: dict[str, str]) -> dict[str, Any]:
+        assert body["model"] == "gpt-5-2026"
+        return {"id": "r1", "usage": {"total_tokens": 3}}
+
+    namespace: dict[str, Any] = {"rewrite": rewrite, "forward": forward}
+    exec(compile(set_up, "README.md", "exec"), namespace)  # noqa: S102  the example is what is tested
+    exec(compile(handler, "README.md", "exec"), namespace)  # noqa: S102
+    namespace["handle"]({"model": "gpt-5", "messages": []})
+    namespace["provider"].shutdown()
+    (path,) = (tmp_path / "data" / "conversations").glob("*/*.json")
+    (turn,) = read_document(path)["turns"]
+    assert turn["upstream_request"]["headers"] == {"x-api-key": "sk-1***7890"}
+    assert turn["client_response"] == {"id": "r1", "usage": {"total_tokens": 3}}
+    assert turn["usage"] == {"total_tokens": 3}
+
+
+def test_the_package_s_own_example_writes_the_file_that_it_names(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = otel_convlog.__doc__ or ""
+    example = re.sub(r"^    ", "", text.partition("::\n")[2], flags=re.MULTILINE)
+    exec(compile(example, "otel_convlog", "exec"), {})  # noqa: S102  the example is what is tested
+    (path,) = (tmp_path / "data" / "conversations").glob("*/*.json")
+    assert path.name in text
+
+
+def test_the_table_of_variables_is_the_settings() -> None:
+    documented = set(re.findall(rf"^\| `({PREFIX}\w+)`", _README, re.MULTILINE))
+    assert documented == {PREFIX + option.name.upper() for option in fields(Settings)} | {PREFIX + "DISABLED"}
+
+
+def test_the_documented_way_to_read_reads_a_file(log: Log) -> None:
+    otel_convlog.finalize_turn(
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request={})
+    )
+    (path,) = log.files()
+    namespace: dict[str, Any] = {"path": path}
+    exec(compile(_blocks(_FORMAT, "python")[0], "format.md", "exec"), namespace)  # noqa: S102
+    assert namespace["document"]["turn_count"] == 1
+
+
+def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    exporter = otel_convlog.ConversationSpanExporter(directory=tmp_path, stream_events=1)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    with otel_convlog.Turn(route="chat", client_model="m", backend="b", stream=True, client_request={}) as turn:
+        for number in range(3):
+            turn.append_upstream_event(number)
+            turn.append_client_event(number)
+        turn.finalize(usage={"total_tokens": 1})
+    (path,) = tmp_path.glob("*/*.json")
+    document = read_document(path)
+    (written,) = document["turns"]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", _FORMAT, re.MULTILINE))))
+    assert named == {*document, *written, *written["otel"], "lost"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), 2**70, "\ud800", {1}])
+def test_the_format_s_rules_for_values_hold(value: object, log: Log) -> None:
+    request = {"conversation_id": "c", "v": value}
+    otel_convlog.finalize_turn(
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request=request)
+    )
+    expected = {"nan": None, "{1}": "{1}"}.get(str(value), value)
+    assert log.document()["turns"][0]["client_request"]["v"] == expected
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in (_ROOT / "README.md", *(_ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)

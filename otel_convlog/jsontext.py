@@ -86,9 +86,12 @@ def to_indented_json(value: object) -> bytes:
         UTF-8 with two spaces a level; a lone surrogate stands as its escape.
     """
     try:
-        return orjson.dumps(_with_float_text(value), option=orjson.OPT_INDENT_2)
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+        if _may_hold_unlike_float(value, text):
+            text = orjson.dumps(_with_float_text(value), option=orjson.OPT_INDENT_2)
     except (TypeError, RecursionError):
         return _careful(value, indent=2, max_depth=MAX_DEPTH + 10)
+    return text
 
 
 def exact_int(digits: str) -> int:
@@ -123,9 +126,35 @@ def _text_of(value: object) -> str:
         return f"<unprintable {type(value).__name__}>"
 
 
+# 1e22 as Python has it; older releases of orjson write 1e22.
+_LARGE_FLOATS_ARE_PYTHONS = orjson.dumps(1e22) == b"1e+22"
+_UNLIKE_EXPONENTS = b"56789"  # of 1e-7, Python: 1e-07; from e-10 on the two are the same
+_SAMPLE_BYTES = 1 << 14
+_BYTES_A_LINE = 30  # from here on a walk through the values is cheaper than a search of their text
+
+
+def _may_hold_unlike_float(tree: object, text: bytes) -> bool:
+    """Say whether orjson's text of a tree may hold a float that Python writes differently.
+
+    Long texts make few values, and short values little text: the way that is cheaper, by a sample, is taken.
+    """
+    middle = max(0, len(text) // 2 - _SAMPLE_BYTES // 2)
+    lines = text.count(b"\n", middle, middle + _SAMPLE_BYTES)
+    if not _LARGE_FLOATS_ARE_PYTHONS or lines * _BYTES_A_LINE < min(len(text), _SAMPLE_BYTES):
+        return _has_unlike_float(tree)
+    if b"0.0000" in text:
+        return True
+    index = text.find(b"e-")
+    while index >= 0:
+        if text[index + 2] in _UNLIKE_EXPONENTS and text[index + 3 : index + 4] in (b",", b"\n", b""):
+            return True
+        index = text.find(b"e-", index + 2)
+    return False
+
+
 def _has_unlike_float(tree: object) -> bool:
     """Say whether the tree holds a float that orjson does not write as Python does (``1e-7``, Python: ``1e-07``)."""
-    pending: list[Any] = [tree]
+    pending: list[Any] = [[tree]]
     while pending:
         node = pending.pop()
         for value in node.values() if type(node) is dict else node:
@@ -140,9 +169,7 @@ def _has_unlike_float(tree: object) -> bool:
 
 
 def _with_float_text(tree: object) -> object:
-    """Return the tree with floats as Python's text for them, where orjson's differs; mostly the tree itself."""
-    if type(tree) not in (dict, list) or not _has_unlike_float(tree):
-        return tree
+    """Return the tree with every float as Python's text for it."""
 
     def copy(node: object) -> object:
         kind = type(node)

@@ -69,20 +69,17 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> None:
         OSError: It could not be written; the file is gone again.
     """
     first, last = turns[0], turns[-1]
-    content = (
-        document.head(
-            {
-                "conversation_id": first.conversation_id,
-                "route": first.route,
-                "created_at": first.started_at,
-                "updated_at": last.updated_at,
-            }
-        )
-        + document.SEPARATOR.join(turn.body for turn in turns)
-        + document.tail(last.last_client_model, last.last_backend, len(turns))
+    head = document.head(
+        {
+            "conversation_id": first.conversation_id,
+            "route": first.route,
+            "created_at": first.started_at,
+            "updated_at": last.updated_at,
+        }
     )
+    content = head + _with_tail(turns, len(turns))[len(document.SEPARATOR) :]
     try:
-        file.write(0, content[:-1] + b" ")
+        file.write(0, content)
         file.write(len(content) - 1, document.LAST_BYTE)
     except OSError:
         with suppress(OSError):
@@ -100,18 +97,22 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
     Raises:
         OSError: They could not be written; the document is the old one, as far as the disk still takes a write.
     """
-    last = turns[-1]
-    bodies = b"".join(document.SEPARATOR + turn.body for turn in turns)
-    content = bodies + document.tail(last.last_client_model, last.last_backend, whole.turn_count + len(turns))
+    updated_at = turns[-1].updated_at.encode()
+    content = memoryview(_with_tail(turns, whole.turn_count + len(turns)))
+    tail_offset = whole.tail_offset + sum(len(document.SEPARATOR) + len(turn.body) for turn in turns)
     overlap = len(whole.tail)
     if len(content) <= overlap:  # the old tail repeats a model name longer than a whole turn
-        _rewrite_tail(file, whole, content, last.updated_at)
-        return whole.tail_offset + len(bodies)
+        with replacement_file(file.path) as new:
+            file.copy_to(new, 0, whole.tail_offset, 0)
+            new.write(whole.tail_offset, content)
+            new.write(whole.times.updated_at_offset, updated_at)
+            new.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
+        return tail_offset
     old_size = file.size
     try:
-        file.write(old_size, content[overlap:-1] + b" ")
-        file.write(whole.tail_offset, document.UNFINISHED + content[1:overlap])
-        file.write(whole.times.updated_at_offset, last.updated_at.encode())
+        file.write(old_size, content[overlap:])
+        file.write(whole.tail_offset, document.UNFINISHED + bytes(content[1:overlap]))
+        file.write(whole.times.updated_at_offset, updated_at)
         file.write(whole.tail_offset, content[:1])
         file.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
     except OSError:
@@ -120,7 +121,7 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
             file.write(whole.tail_offset, whole.tail)
             file.truncate(old_size)
         raise
-    return whole.tail_offset + len(bodies)
+    return tail_offset
 
 
 def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
@@ -156,8 +157,11 @@ def _find_turn(file: LockedFile, whole: Whole, turn_id: str) -> tuple[int, int] 
     return start, end
 
 
-def _rewrite_tail(file: LockedFile, whole: Whole, content: bytes, updated_at: str) -> None:
-    with replacement_file(file.path) as new:
-        offset = file.copy_to(new, 0, whole.tail_offset, 0)
-        new.write(offset, content)
-        new.write(whole.times.updated_at_offset, updated_at.encode())
+def _with_tail(turns: Sequence[RenderedTurn], turn_count: int) -> bytes:
+    """Return the turns, a separator before each, and a tail, with a blank for the document's last byte."""
+    last = turns[-1]
+    pieces: list[bytes | memoryview] = []
+    for turn in turns:
+        pieces += (document.SEPARATOR, turn.body)
+    pieces += (document.tail(last.last_client_model, last.last_backend, turn_count)[:-1], b" ")
+    return b"".join(pieces)

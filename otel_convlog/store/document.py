@@ -47,7 +47,7 @@ class RenderedTurn:
     """A turn as it stands in its file.
 
     Attributes:
-        body: From the indentation of its opening brace to its closing brace.
+        body: From the indentation of its opening brace to its closing brace; a view, because copies of it are costly.
         last_client_model: The JSON text that the document's tail repeats, as is `last_backend`.
     """
 
@@ -58,7 +58,7 @@ class RenderedTurn:
     updated_at: str
     last_client_model: bytes
     last_backend: bytes
-    body: bytes
+    body: memoryview
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ def turn_object(turn: IdentifiedTurn) -> dict[str, Json]:
     return document
 
 
-def turn_body(turn: Json) -> bytes:
+def turn_body(turn: Json) -> memoryview:
     """Return a turn's JSON, indented for its place in a document."""
-    return to_indented_json({"turns": [turn]})[len(_BEFORE_TURNS) : -len(_AFTER_TURNS)]
+    return memoryview(to_indented_json({"turns": [turn]}))[len(_BEFORE_TURNS) : -len(_AFTER_TURNS)]
 
 
 def head(fields: dict[str, Json]) -> bytes:

@@ -60,7 +60,7 @@ class LockedFile:
             count -= len(piece)
         return b"".join(pieces)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of `data` at `offset`.
 
         Raises:

@@ -6,15 +6,17 @@ import logging
 import os
 import threading
 import weakref
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.identity import identify
+from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.settings import Settings
-from otel_convlog.store import ConversationStore
+from otel_convlog.store import ConversationStore, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_convlog.store import RenderedTurn
+
 _logger = logging.getLogger(__name__)
+
+_PRUNING_INTERVAL_S = 600.0
 
 
 class ConversationSpanExporter(SpanExporter):
@@ -37,16 +43,36 @@ class ConversationSpanExporter(SpanExporter):
         directory: Where the day folders go; default ``data/conversations``, from the working directory.
         stream_events: How many stream events are kept: ``all`` (default), ``none``, or a number, of the first and of
             the last in each direction.
+        fsync: ``never`` (default): a turn survives the end of the process; ``always``: the loss of power too.
+        max_age_days: Conversations that were written last longer ago than this are removed; default: none.
+        max_bytes: The oldest conversations are removed while all together are larger; default: none.
+        queue_bytes: How many bytes of turns may wait in memory while they cannot be written; default 256 MiB.
 
     Raises:
         ValueError: An argument cannot be used. (A variable that cannot be is warned of and ignored.)
     """
 
-    def __init__(
-        self, *, directory: str | os.PathLike[str] | None = None, stream_events: str | int | None = None
+    def __init__(  # noqa: PLR0913  an argument for each setting
+        self,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        stream_events: str | int | None = None,
+        fsync: str | None = None,
+        max_age_days: int | None = None,
+        max_bytes: int | None = None,
+        queue_bytes: int | None = None,
     ) -> None:
-        self._settings = Settings.resolve(directory=directory, stream_events=stream_events)
-        self._store = ConversationStore(self._settings.directory)
+        self._settings = Settings.resolve(
+            directory=directory,
+            stream_events=stream_events,
+            fsync=fsync,
+            max_age_days=max_age_days,
+            max_bytes=max_bytes,
+            queue_bytes=queue_bytes,
+        )
+        self._store = ConversationStore(self._settings.directory, fsync=self._settings.fsync)
+        self._pending = PendingTurns(self._settings.queue_bytes)
+        self._next_pruning = 0.0
         self._written = 0
         self._failed = 0
         self._count_lock = threading.Lock()
@@ -66,53 +92,98 @@ class ConversationSpanExporter(SpanExporter):
 
     @property
     def turns_failed(self) -> int:
-        """How many turns this process could not write."""
+        """How many turns this process has lost: neither written nor kept for another try."""
         return self._failed
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of turns wait for the disk to work again."""
+        return self._pending.bytes
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the turns among the spans. Never raises.
 
         Returns:
-            SUCCESS when the bytes of all turns have been handed to the operating system; FAILURE where a turn could
-            not be written, which the log names.
+            SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
+            has refused them; FAILURE where a turn is lost, which the log says.
         """
-        written = failed = 0
-        by_file: dict[Path, list[IdentifiedTurn]] = {}
+        by_file: dict[Path, list[RenderedTurn]] = {}
+        unreadable = 0
         for span in spans:
             try:
                 turn = self._identified(span)
                 if turn is not None:
-                    by_file.setdefault(self._store.path_of(turn), []).append(turn)
+                    by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
             except Exception:
-                failed += 1
+                unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
-        for path, turns in by_file.items():
-            try:
-                self._store.write(path, turns)
-                written += len(turns)
-            except Exception as error:
-                failed += len(turns)
-                # A full disk needs no stack trace, a fault of ours does.
-                _logger.error(  # noqa: TRY400
-                    "%d turns of %s are lost: %s", len(turns), path, error, exc_info=not isinstance(error, OSError)
-                )
-        with self._count_lock:
-            self._written += written
-            self._failed += failed
-        return SpanExportResult.FAILURE if failed else SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        """Do nothing: what was exported is with the operating system, and no file is kept open."""
+        waiting = self._pending.take(at_once=False)
+        lost = unreadable + self._write(waiting, by_file)
+        self._count(0, unreadable)
+        self._prune_beside()
+        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
-        """Return True: what was exported is with the operating system."""
-        return True
+        """Try again to write what waits.
+
+        Returns:
+            Whether all turns are with the operating system.
+        """
+        self._write(self._pending.take(at_once=True), {})
+        return not self._pending.bytes
+
+    def shutdown(self) -> None:
+        """Try a last time to write what waits. What is exported afterwards is written all the same."""
+        self.force_flush()
+        self._count(0, self._pending.give_up())
+        self._store.close()
 
     def _identified(self, span: ReadableSpan) -> IdentifiedTurn | None:
         record = readers.read(span)
         if record is None:
             return None
         return IdentifiedTurn(record.with_stream_events(self._settings.stream_events), identify(record))
+
+    def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
+        """Write turns, those that waited before the new ones of the same file; return how many are lost."""
+        lost = 0
+        for path in {**waiting, **new}:
+            old = waiting.get(path, [])
+            turns = old + new.get(path, [])
+            try:
+                self._store.write(path, turns)
+            except OSError as error:
+                dropped = self._pending.keep(path, turns, error)
+                self._count(0, dropped)
+                lost += dropped
+            except Exception:
+                self._count(0, len(turns))
+                lost += len(turns)
+                _logger.exception("%d turns of %s are lost", len(turns), path)
+            else:
+                self._count(len(turns), 0)
+                if old:
+                    self._pending.written(len(old))
+        return lost
+
+    def _count(self, written: int, failed: int) -> None:
+        with self._count_lock:
+            self._written += written
+            self._failed += failed
+
+    def _prune_beside(self) -> None:
+        """Apply the retention settings now and then, in a thread of its own."""
+        settings = self._settings
+        if (settings.max_age_days is None and settings.max_bytes is None) or monotonic() < self._next_pruning:
+            return
+        self._next_pruning = monotonic() + _PRUNING_INTERVAL_S
+        threading.Thread(target=self._prune, name="convlog-retention", daemon=True).start()
+
+    def _prune(self) -> None:
+        try:
+            self._store.prune(max_age_days=self._settings.max_age_days, max_bytes=self._settings.max_bytes)
+        except Exception:
+            _logger.exception("retention failed in %s", self.directory)
 
     def _unlock_in_child(self) -> None:
         # Another thread of the parent may have held it when the child was forked.

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
@@ -154,16 +154,17 @@ def _may_hold_unlike_float(tree: object, text: bytes) -> bool:
 
 def _has_unlike_float(tree: object) -> bool:
     """Say whether the tree holds a float that orjson does not write as Python does (``1e-7``, Python: ``1e-07``)."""
-    pending: list[Any] = [[tree]]
+    pending: list[Iterable[object]] = [[tree]]
     while pending:
-        node = pending.pop()
-        for value in node.values() if type(node) is dict else node:
+        for value in pending.pop():
             kind = type(value)
             if kind is str:
                 continue
-            if kind is dict or kind is list:
-                pending.append(value)
-            elif kind is float and value and not 1e-4 <= abs(value) < 1e16:
+            if kind is dict:
+                pending.append(value.values())  # type: ignore[attr-defined]
+            elif kind is list:
+                pending.append(value)  # type: ignore[arg-type]
+            elif kind is float and value and not 1e-4 <= abs(value) < 1e16:  # type: ignore[arg-type]
                 return True
     return False
 

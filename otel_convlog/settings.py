@@ -37,6 +37,24 @@ def _stream_events(value: object) -> int | None:
     return int(text)
 
 
+def _number(value: object) -> int:
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("must be a number, 0 or more")
+    return int(text)
+
+
+def _number_or_none(value: object) -> int | None:
+    return None if value == "" else _number(value)
+
+
+def _when(value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in {"never", "always"}:
+        raise ValueError("must be never or always")
+    return text == "always"
+
+
 def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"true", "false"}:
@@ -51,10 +69,18 @@ class Settings:
     Attributes:
         directory: Where the day folders go. A relative path is taken from the working directory at start.
         stream_events: How many stream events to keep of each end and direction; None for all of them.
+        fsync: Whether a turn survives the loss of power, not only the end of the process.
+        max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
+        max_bytes: How large all conversations may be together before the oldest are removed; None for any size.
+        queue_bytes: How many bytes of turns may wait in memory while they cannot be written.
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
     stream_events: int | None = field(metadata={"parse": _stream_events, "default": "all"})
+    fsync: bool = field(metadata={"parse": _when, "default": "never"})
+    max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})
+    max_bytes: int | None = field(metadata={"parse": _number_or_none, "default": ""})
+    queue_bytes: int = field(metadata={"parse": _number, "default": str(256 << 20)})
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:

@@ -20,6 +20,7 @@ from otel_convlog.jsontext import CAREFUL_MARK, to_json
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.settings import switched_off
 from otel_convlog.times import format_time
+from otel_convlog.usage import token_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,7 @@ _OPERATIONS = {
     "embeddings": "embeddings",
 }
 
-# Our usage comes in the provider's own words; the first name that is there counts.
-_USAGE_NAMES = {
-    names.GEN_AI_USAGE_INPUT_TOKENS: ("input_tokens", "prompt_tokens", "promptTokenCount"),
-    names.GEN_AI_USAGE_OUTPUT_TOKENS: ("output_tokens", "completion_tokens", "candidatesTokenCount"),
-}
+_USAGE_NAMES = (names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS)
 
 _LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
 
@@ -286,7 +283,8 @@ class Turn:
         fields[names.UPDATED_AT] = format_time(end_time)
         if usage is not None:
             fields[names.USAGE] = _json(usage)
-            fields.update(_usage_attributes(usage))
+            counts = zip(_USAGE_NAMES, token_counts(usage), strict=True)
+            fields.update({name: count for name, count in counts if count is not None})
         if (duration := _number(duration_ms)) is not None:
             fields[names.DURATION_MS] = duration
         span.set_attributes(fields)
@@ -391,13 +389,3 @@ def _number(duration_ms: object) -> int | float | None:
     except Exception:  # noqa: BLE001  a user's __float__ may raise anything
         return None
     return number if number and isfinite(number) else None
-
-
-def _usage_attributes(usage: object) -> dict[str, AttributeValue]:
-    found: dict[str, AttributeValue] = {}
-    if isinstance(usage, dict):
-        for name, words in _USAGE_NAMES.items():
-            counts = [usage[word] for word in words if isinstance(usage.get(word), int)]
-            if counts and abs(counts[0]) <= _LARGEST_INT:
-                found[name] = counts[0]
-    return found

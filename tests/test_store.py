@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_helpers import make_turn
 
-from otel_convlog.store import ConversationStore
+from otel_convlog.store import ConversationStore, render
 from otel_convlog.store.document import turn_object
 from otel_convlog.store.layout import conversation_path
 from otel_convlog.store.locked_file import LockedFile
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def _write(store: ConversationStore, *turns: IdentifiedTurn) -> Path:
     path = store.path_of(turns[0])
-    store.write(path, turns)
+    store.write(path, [render(turn) for turn in turns])
     return path
 
 
@@ -502,13 +502,13 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from store_helpers import make_turn
-from otel_convlog.store import ConversationStore
+from otel_convlog.store import ConversationStore, render
 store = ConversationStore(Path(sys.argv[1]))
 number = int(sys.argv[2])
 while True:
     number += 1
     turn = make_turn(number, "x" * (number * 7919 % 400_000))
-    store.write(store.path_of(turn), [turn])
+    store.write(store.path_of(turn), [render(turn)])
     print(number, flush=True)
 """
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_convlog.store import commit
-from otel_convlog.store.document import render
+from otel_convlog.store import commit, retention
+from otel_convlog.store.catalog import Catalog, FileState
+from otel_convlog.store.document import RenderedTurn, render
 from otel_convlog.store.known_turns import KnownTurns
 from otel_convlog.store.layout import conversation_path
 from otel_convlog.store.locked_file import locked_file
+from otel_convlog.store.reading import (
+    Conversation,
+    StoredTurn,
+    iterate_turns,
+    list_conversations,
+    read_document,
+    read_turn,
+    reindex,
+)
 from otel_convlog.store.repair import repair
 
 if TYPE_CHECKING:
@@ -16,10 +26,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_convlog.record import IdentifiedTurn
-    from otel_convlog.store.document import RenderedTurn
     from otel_convlog.store.locked_file import LockedFile
 
-__all__ = ["ConversationStore"]
+__all__ = [
+    "Conversation",
+    "ConversationStore",
+    "RenderedTurn",
+    "StoredTurn",
+    "iterate_turns",
+    "list_conversations",
+    "read_document",
+    "read_turn",
+    "reindex",
+    "render",
+]
 
 _DAY = len("YYYY-MM-DD")
 
@@ -29,17 +49,20 @@ class ConversationStore:
 
     Args:
         directory: Where the day folders go; made when the first turn is written.
+        fsync: Whether what is written survives the loss of power, not only the end of the process.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, fsync: bool = False) -> None:
         self.directory = directory
+        self._fsync = fsync
+        self._catalog = Catalog(directory)
         self._known_turns = KnownTurns()
 
     def path_of(self, turn: IdentifiedTurn) -> Path:
         """Return the file that a turn belongs into."""
         return conversation_path(self.directory, turn.record.started_at[:_DAY], turn.identity.conversation_id)
 
-    def write(self, path: Path, turns: Sequence[IdentifiedTurn]) -> None:
+    def write(self, path: Path, turns: Sequence[RenderedTurn]) -> None:
         """Write turns of one file; they are with the operating system when this returns.
 
         A turn whose id the file already holds replaces that one in its place, any other is appended.
@@ -51,15 +74,24 @@ class ConversationStore:
         Raises:
             OSError: They could not be written. What was in the file is still there.
         """
-        rendered = list({turn.turn_id: turn for turn in map(render, turns)}.values())
-        while rendered:
-            with locked_file(path) as file:
-                rendered = self._write_step(file, rendered)
+        rest = list({turn.turn_id: turn for turn in turns}.values())
+        while rest:
+            with locked_file(path, durable=self._fsync) as file:
+                rest = self._write_step(file, rest)
+
+    def prune(self, *, max_age_days: float | None, max_bytes: int | None) -> int:
+        """Remove conversations that are past the bounds; see `otel_convlog.store.retention.prune`."""
+        return retention.prune(self.directory, self._catalog, max_age_days=max_age_days, max_bytes=max_bytes)
+
+    def close(self) -> None:
+        """Close the catalog. Writing goes on being possible, and opens it again."""
+        self._catalog.close()
 
     def _write_step(self, file: LockedFile, turns: list[RenderedTurn]) -> list[RenderedTurn]:
         """Write what can be written before the path names another file; return the rest."""
         if file.size == 0:
-            commit.create(file, turns)
+            first_offset = commit.create(file, turns)
+            self._note(file, None, first_offset, turns)
             return []
         whole = commit.inspect(file)
         if whole is None:
@@ -69,6 +101,27 @@ class ConversationStore:
         for turn in turns:
             if turn.turn_id in known and commit.replace_turn(file, whole, turn):
                 return [other for other in turns if other is not turn]
-        tail_offset = commit.append(file, whole, turns)
-        self._known_turns.add(file.path, [turn.turn_id for turn in turns], tail_offset)
+        first_offset = commit.append(file, whole, turns)
+        self._known_turns.add(file.path, [turn.turn_id for turn in turns], commit.end_of(first_offset, turns))
+        self._note(file, whole, first_offset, turns)
         return []
+
+    def _note(
+        self, file: LockedFile, before: commit.Whole | None, first_offset: int, turns: Sequence[RenderedTurn]
+    ) -> None:
+        """Tell the catalog, while the file is locked, so that it hears of turns in the order of the file."""
+        last = turns[-1]
+        state = FileState(
+            file=file.path.relative_to(self.directory).as_posix(),
+            conversation_id=last.conversation_id,
+            route=str(turns[0].route),
+            created_at=before.times.created_at.decode() if before else turns[0].started_at,
+            updated_at=last.updated_at,
+            turn_count=(before.turn_count if before else 0) + len(turns),
+            inode=file.inode,
+            tail_offset=commit.end_of(first_offset, turns),
+            size=file.size,
+        )
+        known_to = before.tail_offset if before else 0
+        placed = list(zip(commit.offsets(first_offset, turns), turns, strict=True))
+        self._catalog.add(state, known_to, [(turn.entry, offset, len(turn.body)) for offset, turn in placed])

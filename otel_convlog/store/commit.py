@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from otel_convlog.store import document
-from otel_convlog.store.locked_file import replacement_file
+from otel_convlog.store.locked_file import replacement_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +63,11 @@ def inspect(file: LockedFile) -> Whole | None:
         window *= 16  # a route or model name of kilobytes
 
 
-def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> None:
+def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
     """Write a document into an empty file.
+
+    Returns:
+        Where in the file the first turn stands.
 
     Raises:
         OSError: It could not be written; the file is gone again.
@@ -81,33 +85,36 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> None:
     try:
         file.write(0, content)
         file.write(len(content) - 1, document.LAST_BYTE)
+        file.sync()
+        sync_folder(file)
     except OSError:
         with suppress(OSError):
             file.truncate(0)
             file.path.unlink()
         raise
+    return len(head)
 
 
 def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int:
     """Append turns to a whole document.
 
     Returns:
-        The offset of the new tail.
+        Where in the file the first of them stands.
 
     Raises:
         OSError: They could not be written; the document is the old one, as far as the disk still takes a write.
     """
     updated_at = turns[-1].updated_at.encode()
     content = memoryview(_with_tail(turns, whole.turn_count + len(turns)))
-    tail_offset = whole.tail_offset + sum(len(document.SEPARATOR) + len(turn.body) for turn in turns)
+    first_offset = whole.tail_offset + len(document.SEPARATOR)
     overlap = len(whole.tail)
     if len(content) <= overlap:  # the old tail repeats a model name longer than a whole turn
-        with replacement_file(file.path) as new:
+        with replacement_file(file) as new:
             file.copy_to(new, 0, whole.tail_offset, 0)
             new.write(whole.tail_offset, content)
             new.write(whole.times.updated_at_offset, updated_at)
             new.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
-        return tail_offset
+        return first_offset
     old_size = file.size
     try:
         file.write(old_size, content[overlap:])
@@ -121,7 +128,19 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
             file.write(whole.tail_offset, whole.tail)
             file.truncate(old_size)
         raise
-    return tail_offset
+    _sync_or_rewrite(file)
+    return first_offset
+
+
+def offsets(first_offset: int, turns: Sequence[RenderedTurn]) -> list[int]:
+    """Return where turns stand that have been written one after another."""
+    lengths = [len(turn.body) + len(document.SEPARATOR) for turn in turns[:-1]]
+    return list(accumulate(lengths, initial=first_offset))
+
+
+def end_of(first_offset: int, turns: Sequence[RenderedTurn]) -> int:
+    """Return the tail's offset behind turns that have been written one after another."""
+    return offsets(first_offset, turns)[-1] + len(turns[-1].body)
 
 
 def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
@@ -137,7 +156,7 @@ def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
     if place is None:
         return False
     start, end = place
-    with replacement_file(file.path) as new:
+    with replacement_file(file) as new:
         offset = file.copy_to(new, 0, start, 0)
         new.write(offset, turn.body)
         offset = file.copy_to(new, end, whole.tail_offset, offset + len(turn.body))
@@ -146,6 +165,15 @@ def replace_turn(file: LockedFile, whole: Whole, turn: RenderedTurn) -> bool:
         if file.find(document.TURN_START, 0, start) < 0:  # it is the document's first turn
             new.write(whole.times.created_at_offset, turn.started_at.encode())
     return True
+
+
+def _sync_or_rewrite(file: LockedFile) -> None:
+    """Sync; where that fails, write everything to a new file, since a second sync of this one would mean nothing."""
+    try:
+        file.sync()
+    except OSError:
+        with replacement_file(file) as new:
+            file.copy_to(new, 0, file.size, 0)
 
 
 def _find_turn(file: LockedFile, whole: Whole, turn_id: str) -> tuple[int, int] | None:

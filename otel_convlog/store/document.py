@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_convlog.jsontext import to_indented_json
+from otel_convlog.jsontext import from_any_json, to_indented_json
+from otel_convlog.store.catalog import describe
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.record import IdentifiedTurn, StreamEvents
+    from otel_convlog.store.catalog import TurnEntry
 
 TIME_BYTES = 27  # otel_convlog.times.format_time
 
@@ -47,6 +49,7 @@ class RenderedTurn:
     """A turn as it stands in its file.
 
     Attributes:
+        entry: What the catalog says of it.
         body: From the indentation of its opening brace to its closing brace; a view, because copies of it are costly.
         last_client_model: The JSON text that the document's tail repeats, as is `last_backend`.
     """
@@ -58,6 +61,7 @@ class RenderedTurn:
     updated_at: str
     last_client_model: bytes
     last_backend: bytes
+    entry: TurnEntry
     body: memoryview
 
 
@@ -74,6 +78,7 @@ class Times:
 def render(turn: IdentifiedTurn) -> RenderedTurn:
     """Render a turn for its place in a document."""
     record = turn.record
+    value = turn_object(turn)
     return RenderedTurn(
         turn_id=record.turn_id,
         conversation_id=turn.identity.conversation_id,
@@ -82,7 +87,8 @@ def render(turn: IdentifiedTurn) -> RenderedTurn:
         updated_at=record.updated_at,
         last_client_model=to_indented_json(record.client_model),
         last_backend=to_indented_json(record.backend),
-        body=turn_body(turn_object(turn)),
+        entry=describe(value),
+        body=turn_body(value),
     )
 
 
@@ -145,6 +151,16 @@ def tail(last_client_model: bytes, last_backend: bytes, turn_count: int) -> byte
         last_backend,
         turn_count,
     )
+
+
+def head_fields(beginning: bytes) -> dict[str, Json]:
+    """Return what stands before a document's turns; empty where the beginning is too short to tell."""
+    before, found, _ = beginning.partition(b',\n  "turns": [\n')
+    try:
+        value = from_any_json(before + b"}") if found else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def find_times(beginning: bytes) -> Times | None:

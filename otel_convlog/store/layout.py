@@ -18,6 +18,7 @@ _DIGEST_DIGITS = 24
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _CASE_MATTERS = sys.platform not in {"darwin", "win32"}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SAFE = re.compile(r"[\w.-]+")
 
 
@@ -31,6 +32,14 @@ def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
             ``~`` is in no id that SPEC.md section 4 gives, so two ids never share a file.
     """
     return directory / day / f"{_file_name(conversation_id)}.json"
+
+
+def is_conversation_file(path: Path) -> bool:
+    """Say whether a path is where a conversation's file would be, and a file: no link, no folder."""
+    name, folder = path.name, path.parent.name
+    if not (name.endswith(".json") and name[0] != "." and _DAY.fullmatch(folder)):
+        return False
+    return path.is_file() and not path.is_symlink()
 
 
 def _file_name(conversation_id: str) -> str:

@@ -42,10 +42,12 @@ class LockedFile:
     Args:
         path: What it was opened as.
         descriptor: Its open file descriptor; the caller closes it.
+        durable: Whether what is written shall survive the loss of power (`sync`).
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, *, durable: bool = False) -> None:
         self.path = path
+        self.durable = durable
         self._descriptor = descriptor
         status = os.fstat(descriptor)
         self.inode = status.st_ino
@@ -117,58 +119,124 @@ class LockedFile:
             end = begin + len(needle) - 1
         return -1
 
+    def sync(self) -> None:
+        """Put what has been written on the disk, if it shall survive the loss of power.
+
+        Raises:
+            OSError: It may not be there. The system may have forgotten what it could not write, so that a second sync
+                of the same file means nothing.
+        """
+        if self.durable:
+            os.fsync(self._descriptor)
+
+    def unlock(self) -> None:
+        """Let writers in, and go on reading."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
 
 @contextmanager
-def locked_file(path: Path) -> Iterator[LockedFile]:
+def locked_file(path: Path, *, durable: bool = False) -> Iterator[LockedFile]:
     """Open a conversation's file for writing, made where it is not there yet, and hold it exclusively.
 
     Raises:
         OSError: It cannot be opened; also where the path is a symbolic link, or no regular file.
     """
     while True:
-        descriptor = _open(path)
-        _open_descriptors.add(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _locked(_open_or_create(path), fcntl.LOCK_EX) as descriptor:
             if _is_at(path, descriptor):
-                yield LockedFile(path, descriptor)
+                yield LockedFile(path, descriptor, durable=durable)
                 return
-        finally:
-            _open_descriptors.discard(descriptor)
-            try:
-                # Not left to close: a child that was forked just now may still share the descriptor.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            finally:
-                os.close(descriptor)
 
 
 @contextmanager
-def replacement_file(path: Path) -> Iterator[LockedFile]:
-    """Make a file, and put it in the place of the conversation's file at `path`, whose lock the caller holds.
+def locked_file_if_free(path: Path) -> Iterator[LockedFile | None]:
+    """Open a file that is there, and hold it exclusively; None where another holds it, or it is there no more."""
+    try:
+        descriptor = _open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        with _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield LockedFile(path, descriptor) if _is_at(path, descriptor) else None
+    except BlockingIOError:
+        yield None
+
+
+@contextmanager
+def shared_file(path: Path) -> Iterator[LockedFile]:
+    """Open a conversation's file for reading, and keep writers out of it until `LockedFile.unlock`, or the block's end.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    with _locked(_open(path, os.O_RDONLY), fcntl.LOCK_SH) as descriptor:
+        yield LockedFile(path, descriptor)
+
+
+@contextmanager
+def replacement_file(file: LockedFile) -> Iterator[LockedFile]:
+    """Make a file, and put it in the place of a locked one.
 
     Its name is always the same, so that one that a crash has left over is used again.
+
+    Raises:
+        OSError: It could not be written, or put there; the locked one is as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = file.path.with_name(f".{file.path.name}.tmp")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
     try:
-        yield LockedFile(temporary, descriptor)
-        os.replace(temporary, path)  # noqa: PTH105  the call that POSIX promises to be atomic, by its own name
+        new = LockedFile(temporary, descriptor, durable=file.durable)
+        yield new
+        new.sync()
+        os.replace(temporary, file.path)  # noqa: PTH105  the call that POSIX promises to be atomic, by its own name
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
+    sync_folder(file)
 
 
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+def sync_folder(file: LockedFile) -> None:
+    """Put a file's name on the disk, if it shall survive the loss of power; and its day folder's, which may be new."""
+    if file.durable:
+        for folder in (file.path.parent, file.path.parent.parent):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def _locked(descriptor: int, operation: int) -> Iterator[int]:
+    """Hold a lock on an open file, then close it."""
+    _open_descriptors.add(descriptor)
     try:
-        descriptor = os.open(path, flags, _MODE)
+        fcntl.flock(descriptor, operation)
+        yield descriptor
+    finally:
+        _open_descriptors.discard(descriptor)
+        try:
+            # Not left to close: a child that was forked just now may still share the descriptor.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
+
+def _open_or_create(path: Path) -> int:
+    try:
+        return _open(path, os.O_RDWR | os.O_CREAT)
     except FileNotFoundError:  # the day's first turn
         path.parent.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        descriptor = os.open(path, flags, _MODE)
+        return _open(path, os.O_RDWR | os.O_CREAT)
+
+
+def _open(path: Path, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(f"{path} is not a regular file")

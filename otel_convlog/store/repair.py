@@ -57,7 +57,7 @@ def repair(file: LockedFile, incoming: RenderedTurn) -> None:
     salvaged = _whole_turns(text)
     beside = _keep_beside(path, data)
     if salvaged:
-        _write_document(file, _head_fields(text), salvaged, incoming)
+        _write_document(file, document.head_fields(data), salvaged, incoming)
     else:
         path.unlink()
     _logger.warning(
@@ -98,16 +98,6 @@ def _whole_turns(text: str) -> list[Json]:
     return turns
 
 
-def _head_fields(text: str) -> dict[str, Json]:
-    """Read what stands before the turns, as far as it can be read."""
-    start = _TURNS.search(text)
-    try:
-        value = from_any_json(text[: start.start()].rstrip().rstrip(",") + "}") if start else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], incoming: RenderedTurn) -> None:
     dicts = [turn for turn in turns if isinstance(turn, dict)]
     first, last = (dicts[0], dicts[-1]) if dicts else ({}, {})
@@ -121,7 +111,7 @@ def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], i
     fields.update({key: value for key, value in old.items() if key not in fields and key not in ours})
     model = old.get("last_client_model", last.get("client_model", ""))
     backend = old.get("last_backend", last.get("backend", ""))
-    with replacement_file(file.path) as new:
+    with replacement_file(file) as new:
         content = document.head(fields) + document.SEPARATOR.join(document.turn_body(turn) for turn in turns)
         new.write(0, content)
         new.write(len(content), document.tail(_scalar(model), _scalar(backend), len(turns)))

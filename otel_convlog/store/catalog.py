@@ -1,0 +1,327 @@
+"""What is in the files, in a database beside them: ``catalog.sqlite3``.
+
+It is derived: a turn is in the log when it is in its file, and whatever the catalog lacks is found again from the files
+(`otel_convlog.store.reindex`). So a catalog that is damaged is thrown away, one that cannot be used is done without,
+and nothing here is ever a reason for a turn to fail.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, TypeAlias
+
+from otel_convlog.store.excerpt import first_user_text, reply_text
+from otel_convlog.usage import token_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from otel_convlog.jsontext import Json
+
+FILE_NAME = "catalog.sqlite3"
+
+_VERSION = 1
+_SCHEMA = f"""
+    CREATE TABLE conversations (
+        file TEXT PRIMARY KEY,      -- relative to the directory
+        conversation_id TEXT NOT NULL,
+        route TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        turn_count INTEGER NOT NULL,
+        first_user_text TEXT NOT NULL,
+        last_reply TEXT NOT NULL,
+        last_client_model TEXT NOT NULL,
+        last_backend TEXT NOT NULL,
+        inode INTEGER NOT NULL,     -- which file it is that has been read,
+        tail_offset INTEGER NOT NULL,  -- how far, in bytes,
+        size INTEGER NOT NULL       -- and how long it was then
+    ) WITHOUT ROWID;
+    CREATE INDEX conversations_by_id ON conversations (conversation_id);
+    CREATE INDEX conversations_by_time ON conversations (updated_at);
+    CREATE TABLE turns (
+        file TEXT NOT NULL,
+        turn_id TEXT NOT NULL,
+        offset INTEGER NOT NULL,    -- of the turn's JSON in its file, in bytes
+        length INTEGER NOT NULL,
+        started_at TEXT NOT NULL,
+        updated_at TEXT NOT NULL,
+        route TEXT NOT NULL,
+        client_model TEXT NOT NULL,
+        upstream_model TEXT NOT NULL,
+        backend TEXT NOT NULL,
+        stream INTEGER NOT NULL,
+        duration_ms REAL NOT NULL,
+        input_tokens INTEGER,
+        output_tokens INTEGER,
+        error INTEGER NOT NULL,
+        PRIMARY KEY (file, turn_id)
+    ) WITHOUT ROWID;
+    PRAGMA user_version = {_VERSION};
+"""
+
+_BUSY_S = 1.0  # how long another process may keep the database; a reindex writes file by file
+_PAUSE_S = 60.0  # how long a catalog that cannot be used is left alone
+
+_logger = logging.getLogger(__name__)
+
+# SQLite has locks of its own in the process. A child that is forked while another thread holds one would wait for it
+# for ever, so one lock of ours is around all that we do with it, and a fork waits for that.
+_lock = threading.Lock()
+_inherited: list[sqlite3.Connection] = []  # never closed: closing would be using them
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+@dataclass(frozen=True)
+class TurnEntry:
+    """What the catalog says of a turn, but for its place in the file."""
+
+    turn_id: str
+    values: tuple[str | float | None, ...]  # the columns from started_at on
+    first_user_text: str
+    reply: str
+    client_model: str
+    backend: str
+
+
+PlacedTurn: TypeAlias = tuple[TurnEntry, int, int]  # the turn, its offset in its file and its length in bytes
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A file, and how far it has been read."""
+
+    file: str
+    conversation_id: str
+    route: str
+    created_at: str
+    updated_at: str
+    turn_count: int
+    inode: int
+    tail_offset: int
+    size: int
+
+
+def describe(turn: dict[str, Json]) -> TurnEntry:
+    """Return the catalog's entry for a turn, from its JSON."""
+    duration = turn.get("duration_ms")
+    return TurnEntry(
+        turn_id=_text(turn.get("turn_id")),
+        values=(
+            _text(turn.get("started_at")),
+            _text(turn.get("updated_at")),
+            _text(turn.get("route")),
+            _text(turn.get("client_model")),
+            _text(turn.get("upstream_model")),
+            _text(turn.get("backend")),
+            int(turn.get("stream") is True),
+            float(duration) if isinstance(duration, (int, float)) and abs(duration) < 1e300 else 0.0,
+            *token_counts(turn.get("usage")),
+            int(turn.get("error") is not None),
+        ),
+        first_user_text=_text(first_user_text(turn.get("client_request"))),
+        reply=_text(reply_text(turn)),
+        client_model=_text(turn.get("client_model")),
+        backend=_text(turn.get("backend")),
+    )
+
+
+class Catalog:
+    """The catalog of one directory. For any number of threads and processes.
+
+    Args:
+        directory: The log's directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / FILE_NAME
+        self._connection: sqlite3.Connection | None = None
+        self._opened_in = 0  # the process that opened it: a child must not use it
+        self._inode = 0
+        self._left_alone_until = 0.0
+        self._warned = False
+
+    def add(self, state: FileState, known_to: int, turns: Sequence[PlacedTurn]) -> None:
+        """Note turns that have been written to the end of a file.
+
+        Args:
+            state: The file as it is now.
+            known_to: Its tail's offset before; 0 for a new file. Where the catalog has not read the file to there, it
+                keeps what it has, and the file's size tells that it wants reading.
+            turns: The turns.
+        """
+        with self._transaction() as connection:
+            if connection is None:
+                return
+            first, last = turns[0][0], turns[-1][0]
+            if known_to == 0:
+                _insert_conversation(connection, state, first.first_user_text, last)
+            elif not connection.execute(
+                "UPDATE conversations SET updated_at = ?, turn_count = ?, last_reply = ?, last_client_model = ?,"
+                " last_backend = ?, tail_offset = ?, size = ? WHERE file = ? AND inode = ? AND tail_offset = ?",
+                (
+                    *(state.updated_at, state.turn_count, last.reply, last.client_model, last.backend),
+                    *(state.tail_offset, state.size, state.file, state.inode, known_to),
+                ),
+            ).rowcount:
+                return
+            _insert_turns(connection, state.file, turns)
+
+    def replace(self, state: FileState, turns: Sequence[PlacedTurn]) -> None:
+        """Note what a file holds, whatever was known of it.
+
+        Args:
+            state: The file.
+            turns: All its turns.
+        """
+        with self._transaction() as connection:
+            if connection is None or not turns:
+                return
+            connection.execute("DELETE FROM turns WHERE file = ?", (state.file,))
+            _insert_conversation(connection, state, turns[0][0].first_user_text, turns[-1][0])
+            _insert_turns(connection, state.file, turns)
+
+    def forget(self, file: str) -> None:
+        """Forget a file."""
+        with self._transaction() as connection:
+            if connection is not None:
+                connection.execute("DELETE FROM turns WHERE file = ?", (file,))
+                connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
+
+    def known_files(self) -> dict[str, tuple[int, int]]:
+        """Return the inode and the size of every file as it was read."""
+        return {file: (inode, size) for file, inode, size in self.query("SELECT file, inode, size FROM conversations")}
+
+    def query(self, statement: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Run a statement that reads; an unusable catalog has no rows."""
+        with self._transaction("BEGIN") as connection:
+            if connection is not None:
+                return connection.execute(statement, parameters).fetchall()
+        return []
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with _lock:
+            self._drop_connection()
+
+    @contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
+        """Give the connection for one transaction, or None where there is none; an error of SQLite's ends here."""
+        with _lock:
+            connection = self._open()
+            if connection is None:
+                yield None
+                return
+            try:
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+            except Exception as error:  # noqa: BLE001  nothing here is a reason for a turn to fail
+                self._give_up(error)
+            except BaseException:
+                self._drop_connection()
+                raise
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._connection is not None and self._opened_in != os.getpid():
+            _inherited.append(self._connection)
+            self._connection = None
+        if self._connection is not None and not self._is_at_path():
+            self._drop_connection()  # somebody has deleted the catalog
+        if self._connection is None and monotonic() >= self._left_alone_until:
+            try:
+                self._connection = _connect(self.path)
+                self._inode = self.path.stat().st_ino
+                self._opened_in = os.getpid()
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(error)
+        return self._connection
+
+    def _is_at_path(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _give_up(self, error: Exception) -> None:
+        """Do without the catalog for a while; throw it away where it is damaged."""
+        self._drop_connection()
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+            _logger.warning("%s was damaged (%s) and is made anew from the files", self.path, error)
+            return
+        self._left_alone_until = monotonic() + _PAUSE_S
+        if not self._warned:
+            self._warned = True
+            _logger.warning("%s cannot be used (%s); the log goes on without it", self.path, error)
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except sqlite3.Error:
+                _logger.debug("%s could not be closed", self.path, exc_info=True)
+            self._connection = None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if not path.exists():  # SQLite would make it readable to all; what stands beside it gets its mode
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # No sync: after a power loss the catalog is made anew, and a write must not wait for the disk because of it.
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.row_factory = sqlite3.Row
+        _settle_schema(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _settle_schema(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == 0:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+    connection.execute("COMMIT")
+    if version > _VERSION:
+        raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {_VERSION}")
+    if 0 < version < _VERSION:
+        raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {_VERSION}")
+
+
+def _insert_conversation(connection: sqlite3.Connection, state: FileState, first_text: str, last: TurnEntry) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(state.file, _text(state.conversation_id), _text(state.route)),
+            *(state.created_at, state.updated_at, state.turn_count),
+            *(first_text, last.reply, last.client_model, last.backend, state.inode, state.tail_offset, state.size),
+        ),
+    )
+
+
+def _insert_turns(connection: sqlite3.Connection, file: str, turns: Sequence[PlacedTurn]) -> None:
+    connection.executemany(
+        "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [(file, entry.turn_id, offset, length, *entry.values) for entry, offset, length in turns],
+    )
+
+
+def _text(value: Json) -> str:
+    """Return text that SQLite takes: no lone surrogates."""
+    return ("" if value is None else str(value)).encode("utf-8", "replace").decode()

@@ -1,0 +1,224 @@
+"""Reading what the store has written, beside the writers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_convlog.jsontext import from_any_json
+from otel_convlog.store import commit, document
+from otel_convlog.store.catalog import Catalog, FileState, describe
+from otel_convlog.store.layout import is_conversation_file
+from otel_convlog.store.locked_file import LockedFile, shared_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otel_convlog.jsontext import Json
+
+_WINDOW_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class StoredTurn:
+    """A turn in its file.
+
+    Attributes:
+        offset: Where its JSON begins, in bytes from the file's beginning; `length` is in bytes too.
+        value: Its JSON.
+    """
+
+    offset: int
+    length: int
+    value: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation's file, as the catalog describes it.
+
+    Attributes:
+        path: The file.
+        first_user_text: The beginning of what its user said first; likewise `last_reply`.
+        input_tokens: The sum over its turns, as far as they say; likewise `output_tokens`, and `duration_ms`.
+        errors: The number of turns with an error.
+    """
+
+    path: Path
+    conversation_id: str
+    route: str
+    created_at: str
+    updated_at: str
+    turn_count: int
+    first_user_text: str
+    last_reply: str
+    last_client_model: str
+    last_backend: str
+    input_tokens: int
+    output_tokens: int
+    duration_ms: float
+    errors: int
+
+
+def read_document(path: Path) -> dict[str, Json]:
+    """Read one whole document.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: The file holds no document (e.g. a crash has torn it, and nothing has been written to it since).
+    """
+    with shared_file(path) as file:
+        data = file.read(0, file.size)
+    value = from_any_json(data)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds no JSON object")  # noqa: TRY004  one kind of error for a bad file
+    return value
+
+
+def iterate_turns(path: Path) -> Iterator[StoredTurn]:
+    """Yield the turns of a document one after another, with no more than one of them in memory.
+
+    Writers are not kept waiting: what stands before the tail that the file has now does not change any more.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no whole document of ours.
+    """
+    with _opened(path) as (file, whole):
+        yield from _turns(file, whole.tail_offset)
+
+
+def read_turn(path: Path, offset: int, length: int) -> dict[str, Json]:
+    """Read one turn by its place, as the catalog or `iterate_turns` gives it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no turn at that place.
+    """
+    with _opened(path) as (file, _):
+        return _turn(file, offset, length)
+
+
+def list_conversations(
+    directory: Path, *, limit: int = 50, offset: int = 0, conversation_id: str | None = None
+) -> list[Conversation]:
+    """List the conversations' files, the ones written last first, from the catalog alone.
+
+    Args:
+        directory: The log's directory.
+        limit: The most there shall be.
+        offset: How many of the first to leave out.
+        conversation_id: Only this conversation's: one file a day.
+    """
+    catalog = Catalog(directory)
+    try:
+        rows = catalog.query(
+            "SELECT c.*, total(t.input_tokens) AS input_tokens, total(t.output_tokens) AS output_tokens,"
+            " total(t.duration_ms) AS duration_ms, total(t.error) AS errors"
+            " FROM (SELECT * FROM conversations WHERE conversation_id = ifnull(?, conversation_id)"
+            " ORDER BY updated_at DESC LIMIT ? OFFSET ?) c"
+            " JOIN turns t ON t.file = c.file GROUP BY c.file ORDER BY c.updated_at DESC",
+            (conversation_id, limit, offset),
+        )
+    finally:
+        catalog.close()
+    return [
+        Conversation(
+            path=directory / row["file"],
+            conversation_id=row["conversation_id"],
+            route=row["route"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            turn_count=row["turn_count"],
+            first_user_text=row["first_user_text"],
+            last_reply=row["last_reply"],
+            last_client_model=row["last_client_model"],
+            last_backend=row["last_backend"],
+            input_tokens=int(row["input_tokens"]),
+            output_tokens=int(row["output_tokens"]),
+            duration_ms=row["duration_ms"],
+            errors=int(row["errors"]),
+        )
+        for row in rows
+    ]
+
+
+def reindex(directory: Path, *, everything: bool = False) -> int:
+    """Bring the catalog up to date with the files.
+
+    Args:
+        directory: The log's directory.
+        everything: Read all files, not only those that have changed since the catalog has read them.
+
+    Returns:
+        How many files were read. One that is not whole is passed over; it is repaired when it is next written to.
+    """
+    catalog = Catalog(directory)
+    try:
+        known = {} if everything else catalog.known_files()
+        present: set[str] = set()
+        count = 0
+        for path in sorted(directory.glob("*/*.json")):
+            if not is_conversation_file(path):
+                continue
+            name = path.relative_to(directory).as_posix()
+            present.add(name)
+            status = path.lstat()
+            if known.get(name) != (status.st_ino, status.st_size):
+                count += _index(catalog, path, name)
+        for name in set(catalog.known_files()) - present:
+            catalog.forget(name)
+    finally:
+        catalog.close()
+    return count
+
+
+def _index(catalog: Catalog, path: Path, name: str) -> int:
+    try:
+        with _opened(path) as (file, whole):
+            head = document.head_fields(file.read(0, _WINDOW_BYTES))
+            turns = _turns(file, whole.tail_offset)
+            entries = [(describe(turn.value), turn.offset, turn.length) for turn in turns]
+            state = FileState(
+                file=name,
+                conversation_id=str(head.get("conversation_id", "")),
+                route=str(head.get("route", "")),
+                created_at=whole.times.created_at.decode(),
+                updated_at=whole.times.updated_at.decode(),
+                turn_count=whole.turn_count,
+                inode=file.inode,
+                tail_offset=whole.tail_offset,
+                size=whole.tail_offset + len(whole.tail),
+            )
+    except (OSError, ValueError):
+        return 0
+    catalog.replace(state, entries)
+    return 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[LockedFile, commit.Whole]]:
+    with shared_file(path) as file:
+        whole = commit.inspect(file)
+        if whole is None:
+            raise ValueError(f"{path} is not a whole document of this log")
+        file.unlock()
+        yield file, whole
+
+
+def _turns(file: LockedFile, end: int) -> Iterator[StoredTurn]:
+    start = file.find(document.TURN_START, 0, end)
+    while 0 <= start < end:
+        stop = file.find(document.TURN_END, start + 1, end)
+        length = stop + len(document.TURN_END) - (start + 1)
+        yield StoredTurn(start + 1, length, _turn(file, start + 1, length))
+        start = file.find(document.TURN_START, stop, end)
+
+
+def _turn(file: LockedFile, offset: int, length: int) -> dict[str, Json]:
+    value = from_any_json(file.read(offset, length))
+    if not isinstance(value, dict):
+        raise ValueError(f"{file.path} has no turn at {offset}")  # noqa: TRY004  one kind of error for a bad file
+    return value

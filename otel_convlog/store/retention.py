@@ -1,0 +1,103 @@
+"""Keeping the log within bounds: whole conversations go, the ones that were written to longest ago first."""
+
+from __future__ import annotations
+
+import glob
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from otel_convlog.store import document
+from otel_convlog.store.layout import is_conversation_file
+from otel_convlog.store.locked_file import locked_file_if_free
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_convlog.store.catalog import Catalog
+
+_logger = logging.getLogger(__name__)
+
+_HEAD_BYTES = 1 << 12
+
+
+@dataclass
+class _Conversation:
+    """All files of one conversation: one a day, and what was kept beside them."""
+
+    sizes: dict[Path, int] = field(default_factory=dict)
+    updated_at: str = ""
+
+    @property
+    def size(self) -> int:
+        return sum(self.sizes.values())
+
+
+def prune(directory: Path, catalog: Catalog, *, max_age_days: float | None, max_bytes: int | None) -> int:
+    """Remove conversations that are too old, then the oldest until the rest is within the bytes.
+
+    The conversation written last always stays, as does one that is being written now, and every file that is not one of
+    this log's.
+
+    Args:
+        directory: The log's directory.
+        catalog: Its catalog, which forgets what is removed.
+        max_age_days: How long ago a conversation may have been written last; None for any time.
+        max_bytes: How large all conversations may be together; None for any size.
+
+    Returns:
+        How many conversations were removed.
+    """
+    conversations = sorted(_conversations(directory).values(), key=lambda conversation: conversation.updated_at)
+    total = sum(conversation.size for conversation in conversations)
+    oldest = ""
+    if max_age_days is not None:
+        time = datetime.now(timezone.utc) - timedelta(days=max_age_days)
+        oldest = time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    removed = 0
+    for conversation in conversations[:-1]:
+        if conversation.updated_at >= oldest and (max_bytes is None or total <= max_bytes):
+            break
+        if _remove(directory, conversation, catalog):
+            total -= conversation.size
+            removed += 1
+    if removed:
+        _logger.info("%d conversations were removed from %s by its retention settings", removed, directory)
+    return removed
+
+
+def _conversations(directory: Path) -> dict[str, _Conversation]:
+    found: dict[str, _Conversation] = {}
+    for path in directory.glob("????-??-??/*.json"):
+        if not is_conversation_file(path):
+            continue
+        try:
+            with path.open("rb") as file:
+                times = document.find_times(file.read(_HEAD_BYTES))
+            size = path.stat().st_size
+        except OSError:
+            continue
+        if times is None:  # another program's
+            continue
+        conversation = found.setdefault(path.name, _Conversation())
+        conversation.sizes[path] = size
+        conversation.updated_at = max(conversation.updated_at, times.updated_at.decode())
+    return found
+
+
+def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> bool:
+    """Remove a conversation's files; False where one of them is being written, or has been since it was looked at."""
+    for path, size in conversation.sizes.items():
+        with locked_file_if_free(path) as file:
+            if file is None or file.size != size:
+                return False
+            path.unlink()
+            for beside in path.parent.glob(f"{glob.escape(path.name)}.damaged-*"):
+                beside.unlink()
+        catalog.forget(path.relative_to(directory).as_posix())
+        try:
+            path.parent.rmdir()
+        except OSError:
+            continue  # other conversations of that day
+    return True

@@ -128,32 +128,30 @@ def _text_of(value: object) -> str:
 
 # 1e22 as Python has it; older releases of orjson write 1e22.
 _LARGE_FLOATS_ARE_PYTHONS = orjson.dumps(1e22) == b"1e+22"
-_UNLIKE_EXPONENTS = b"56789"  # of 1e-7, Python: 1e-07; from e-10 on the two are the same
-_SAMPLE_BYTES = 1 << 14
-_BYTES_A_LINE = 30  # from here on a walk through the values is cheaper than a search of their text
+_E = ord("e")
+_BYTES_A_HYPHEN = 200  # with more of them than this, a walk through the values is cheaper than a look at each
 
 
 def _may_hold_unlike_float(tree: object, text: bytes) -> bool:
-    """Say whether orjson's text of a tree may hold a float that Python writes differently.
+    """Say whether the tree holds a float that orjson does not write as Python does: ``1e-7``, or ``0.00001``.
 
-    Long texts make few values, and short values little text: the way that is cheaper, by a sample, is taken.
+    A search of orjson's text for what such floats have is cheaper than a walk through all values, which decides where
+    the search finds something.
     """
-    middle = max(0, len(text) // 2 - _SAMPLE_BYTES // 2)
-    lines = text.count(b"\n", middle, middle + _SAMPLE_BYTES)
-    if not _LARGE_FLOATS_ARE_PYTHONS or lines * _BYTES_A_LINE < min(len(text), _SAMPLE_BYTES):
+    if not _LARGE_FLOATS_ARE_PYTHONS or b".0000" in text:
         return _has_unlike_float(tree)
-    if b"0.0000" in text:
-        return True
-    index = text.find(b"e-")
+    hyphens = len(text) // _BYTES_A_HYPHEN
+    index = text.find(b"-")
     while index >= 0:
-        if text[index + 2] in _UNLIKE_EXPONENTS and text[index + 3 : index + 4] in (b",", b"\n", b""):
-            return True
-        index = text.find(b"e-", index + 2)
+        hyphens -= 1
+        if text[index - 1] == _E or hyphens < 0:
+            return _has_unlike_float(tree)
+        index = text.find(b"-", index + 1)
     return False
 
 
 def _has_unlike_float(tree: object) -> bool:
-    """Say whether the tree holds a float that orjson does not write as Python does (``1e-7``, Python: ``1e-07``)."""
+    """Look for such a float among the values."""
     pending: list[Iterable[object]] = [[tree]]
     while pending:
         for value in pending.pop():

@@ -56,13 +56,13 @@ class _Crash(BaseException):
 
 
 @contextmanager
-def _disk(on_write: Callable[[LockedFile, int, bytes | memoryview], None]) -> Iterator[None]:
+def _disk(on_write: Callable[[LockedFile, int, bytes], None]) -> Iterator[None]:
     """Call `on_write` before each write, to let it write less, or fail, or crash."""
     real = LockedFile.write
 
-    def write(self: LockedFile, offset: int, data: bytes | memoryview) -> None:
-        on_write(self, offset, data)
-        real(self, offset, data)
+    def write(self: LockedFile, offset: int, *pieces: bytes | memoryview) -> None:
+        on_write(self, offset, b"".join(pieces))
+        real(self, offset, *pieces)
 
     LockedFile.write = write  # type: ignore[method-assign]
     try:
@@ -79,7 +79,7 @@ class _FailingAt:
         self.part = part
         self.failure = failure
 
-    def __call__(self, file: LockedFile, offset: int, data: bytes | memoryview) -> None:
+    def __call__(self, file: LockedFile, offset: int, data: bytes) -> None:
         self.left -= 1
         if self.left == 0:
             os.pwrite(file._descriptor, data[: round(len(data) * self.part)], offset)
@@ -300,7 +300,7 @@ def test_an_append_touches_as_many_bytes_in_a_long_file_as_in_a_short_one(tmp_pa
     store = ConversationStore(tmp_path)
     moved = 0
 
-    def count_write(_file: LockedFile, _offset: int, data: bytes | memoryview) -> None:
+    def count_write(_file: LockedFile, _offset: int, data: bytes) -> None:
         nonlocal moved
         moved += len(data)
 

@@ -68,6 +68,7 @@ _SCHEMA = f"""
 """
 
 _BUSY_S = 1.0  # how long another process may keep the database; a reindex writes file by file
+_LOOK_S = 1.0  # how often to look whether the file is still the one that is open
 _PAUSE_S = 60.0  # how long a catalog that cannot be used is left alone
 
 _logger = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Catalog:
         self._connection: sqlite3.Connection | None = None
         self._opened_in = 0  # the process that opened it: a child must not use it
         self._inode = 0
+        self._next_look = 0.0
         self._left_alone_until = 0.0
         self._warned = False
 
@@ -236,8 +238,10 @@ class Catalog:
         if self._connection is not None and self._opened_in != os.getpid():
             _inherited.append(self._connection)
             self._connection = None
-        if self._connection is not None and not self._is_at_path():
-            self._drop_connection()  # somebody has deleted the catalog
+        if self._connection is not None and monotonic() >= self._next_look:
+            self._next_look = monotonic() + _LOOK_S
+            if not self._is_at_path():
+                self._drop_connection()  # somebody has deleted the catalog
         if self._connection is None and monotonic() >= self._left_alone_until:
             try:
                 self._connection = _connect(self.path)
@@ -324,4 +328,5 @@ def _insert_turns(connection: sqlite3.Connection, file: str, turns: Sequence[Pla
 
 def _text(value: Json) -> str:
     """Return text that SQLite takes: no lone surrogates."""
-    return ("" if value is None else str(value)).encode("utf-8", "replace").decode()
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -81,10 +81,10 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
             "updated_at": last.updated_at,
         }
     )
-    content = head + _with_tail(turns, len(turns))[len(document.SEPARATOR) :]
+    pieces = _with_tail(turns, len(turns))[1:]
     try:
-        file.write(0, content)
-        file.write(len(content) - 1, document.LAST_BYTE)
+        file.write(0, head, *pieces)
+        file.write(file.size - 1, document.LAST_BYTE)
         file.sync()
         sync_folder(file)
     except OSError:
@@ -105,23 +105,24 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
         OSError: They could not be written; the document is the old one, as far as the disk still takes a write.
     """
     updated_at = turns[-1].updated_at.encode()
-    content = memoryview(_with_tail(turns, whole.turn_count + len(turns)))
+    pieces = _with_tail(turns, whole.turn_count + len(turns))
+    new_size = whole.tail_offset + sum(map(len, pieces))
     first_offset = whole.tail_offset + len(document.SEPARATOR)
-    overlap = len(whole.tail)
-    if len(content) <= overlap:  # the old tail repeats a model name longer than a whole turn
+    old_size = file.size
+    if new_size <= old_size:  # the old tail repeats a model name longer than a whole turn
         with replacement_file(file) as new:
             file.copy_to(new, 0, whole.tail_offset, 0)
-            new.write(whole.tail_offset, content)
+            new.write(whole.tail_offset, *pieces)
             new.write(whole.times.updated_at_offset, updated_at)
-            new.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
+            new.write(new_size - 1, document.LAST_BYTE)
         return first_offset
-    old_size = file.size
+    overlapping, beyond = _split(pieces, len(whole.tail))
     try:
-        file.write(old_size, content[overlap:])
-        file.write(whole.tail_offset, document.UNFINISHED + bytes(content[1:overlap]))
+        file.write(old_size, *beyond)
+        file.write(whole.tail_offset, document.UNFINISHED, overlapping[1:])
         file.write(whole.times.updated_at_offset, updated_at)
-        file.write(whole.tail_offset, content[:1])
-        file.write(whole.tail_offset + len(content) - 1, document.LAST_BYTE)
+        file.write(whole.tail_offset, overlapping[:1])
+        file.write(new_size - 1, document.LAST_BYTE)
     except OSError:
         with suppress(OSError):
             file.write(whole.times.updated_at_offset, whole.times.updated_at)
@@ -185,11 +186,22 @@ def _find_turn(file: LockedFile, whole: Whole, turn_id: str) -> tuple[int, int] 
     return start, end
 
 
-def _with_tail(turns: Sequence[RenderedTurn], turn_count: int) -> bytes:
+def _with_tail(turns: Sequence[RenderedTurn], turn_count: int) -> list[bytes | memoryview]:
     """Return the turns, a separator before each, and a tail, with a blank for the document's last byte."""
     last = turns[-1]
     pieces: list[bytes | memoryview] = []
     for turn in turns:
         pieces += (document.SEPARATOR, turn.body)
     pieces += (document.tail(last.last_client_model, last.last_backend, turn_count)[:-1], b" ")
-    return b"".join(pieces)
+    return pieces
+
+
+def _split(pieces: list[bytes | memoryview], count: int) -> tuple[bytes, list[bytes | memoryview]]:
+    """Return the first bytes of the pieces, joined, and the pieces behind them."""
+    first: list[bytes | memoryview] = []
+    for index, piece in enumerate(pieces):
+        first.append(piece[:count])
+        if len(piece) >= count:
+            return b"".join(first), [piece[count:], *pieces[index + 1 :]]
+        count -= len(piece)
+    return b"".join(first), []

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otel_convlog.jsontext import Json
 
 _LONGEST = 200  # characters
@@ -25,10 +23,8 @@ def first_user_text(request: Json) -> str:
         if isinstance(messages, str):
             return _short(messages)
         for message in messages if isinstance(messages, list) else []:
-            if isinstance(message, dict) and message.get("role", "user") == "user":
-                text = _short(" ".join(_texts(message)))
-                if text:
-                    return text
+            if isinstance(message, dict) and message.get("role", "user") == "user" and (text := _text(message)):
+                return text
     return ""
 
 
@@ -37,28 +33,29 @@ def reply_text(turn: dict[str, Json]) -> str:
     for name in ("client_response", "upstream_response"):
         answer = turn.get(name)
         if isinstance(answer, dict):
-            text = _short(" ".join(text for key in _ANSWERS for text in _texts(answer.get(key))))
-            text = text or _short(" ".join(_texts(answer)))
-            if text:
-                return text
+            for part in (*(answer.get(key) for key in _ANSWERS), answer):
+                if text := _text(part):
+                    return text
     trace = turn.get("stream_trace")
     summary = trace.get("summary") if isinstance(trace, dict) else None
-    text_of_stream = summary.get("text") if isinstance(summary, dict) else None
-    return _short(text_of_stream) if isinstance(text_of_stream, str) else ""
+    return _text(summary.get("text")) if isinstance(summary, dict) else ""
 
 
-def _texts(value: Json) -> Iterator[str]:
-    """Yield the texts in a message, a part of one, or a list of them."""
+def _text(value: Json) -> str:
+    """Return the beginning of the first text in a message, a part of one, or a list of them."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item) if not isinstance(item, str) else (item,)
+        return _short(value)
+    parts: list[Json] = []
+    if isinstance(value, list):
+        parts = value
     elif isinstance(value, dict):
-        for name in ("message", "content", "parts", "text"):
-            yield from _texts(value.get(name))
+        parts = [value[name] for name in ("message", "content", "parts", "text") if name in value]
+    for part in parts:
+        if text := _text(part):
+            return text
+    return ""
 
 
 def _short(text: str) -> str:
     # Cut before and after: white space may be most of a text of megabytes.
-    return " ".join(text[: 10 * _LONGEST].split())[:_LONGEST]
+    return " ".join(text[: 2 * _LONGEST].split())[:_LONGEST]

@@ -43,13 +43,21 @@ class LockedFile:
         path: What it was opened as.
         descriptor: Its open file descriptor; the caller closes it.
         durable: Whether what is written shall survive the loss of power (`sync`).
+        status: Its state, where the caller knows it.
+
+    Raises:
+        OSError: It is not a regular file.
     """
 
-    def __init__(self, path: Path, descriptor: int, *, durable: bool = False) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, *, durable: bool = False, status: os.stat_result | None = None
+    ) -> None:
         self.path = path
         self.durable = durable
         self._descriptor = descriptor
-        status = os.fstat(descriptor)
+        status = status or os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path} is not a regular file")
         self.inode = status.st_ino
         self.size = status.st_size
 
@@ -62,17 +70,20 @@ class LockedFile:
             count -= len(piece)
         return b"".join(pieces)
 
-    def write(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of `data` at `offset`.
+    def write(self, offset: int, *pieces: bytes | memoryview) -> None:
+        """Write all of the pieces, one behind the other, from `offset` on.
 
         Raises:
-            OSError: Not all of it could be written.
+            OSError: Not all could be written.
         """
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view = view[written:]
+        views = [memoryview(piece) for piece in pieces]
+        while views:
+            written = os.pwritev(self._descriptor, views, offset)
             offset += written
+            while views and written >= len(views[0]):
+                written -= len(views.pop(0))
+            if views:
+                views[0] = views[0][written:]
         self.size = max(self.size, offset)
 
     def truncate(self, size: int) -> None:
@@ -143,8 +154,8 @@ def locked_file(path: Path, *, durable: bool = False) -> Iterator[LockedFile]:
     """
     while True:
         with _locked(_open_or_create(path), fcntl.LOCK_EX) as descriptor:
-            if _is_at(path, descriptor):
-                yield LockedFile(path, descriptor, durable=durable)
+            if (status := _status_at(path, descriptor)) is not None:
+                yield LockedFile(path, descriptor, durable=durable, status=status)
                 return
 
 
@@ -158,7 +169,7 @@ def locked_file_if_free(path: Path) -> Iterator[LockedFile | None]:
         return
     try:
         with _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield LockedFile(path, descriptor) if _is_at(path, descriptor) else None
+            yield LockedFile(path, descriptor) if _status_at(path, descriptor) else None
     except BlockingIOError:
         yield None
 
@@ -236,15 +247,15 @@ def _open_or_create(path: Path) -> int:
 
 
 def _open(path: Path, flags: int) -> int:
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{path} is not a regular file")
-    return descriptor
+    # Not waiting for a pipe's other end, should the path be one.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _MODE)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def _status_at(path: Path, descriptor: int) -> os.stat_result | None:
+    """Return the open file's state, or None where the path names another file by now."""
     try:
-        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+        at_path = os.lstat(path)
     except FileNotFoundError:
-        return False
+        return None
+    status = os.fstat(descriptor)
+    return status if os.path.samestat(at_path, status) else None

@@ -146,7 +146,7 @@ class ConversationSpanExporter(SpanExporter):
 
     def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
         """Write turns, those that waited before the new ones of the same file; return how many are lost."""
-        lost = 0
+        lost = recovered = 0
         for path in {**waiting, **new}:
             old = waiting.get(path, [])
             turns = old + new.get(path, [])
@@ -162,8 +162,9 @@ class ConversationSpanExporter(SpanExporter):
                 _logger.exception("%d turns of %s are lost", len(turns), path)
             else:
                 self._count(len(turns), 0)
-                if old:
-                    self._pending.written(len(old))
+                recovered += len(old)
+        if waiting:
+            self._pending.settle(recovered)
         return lost
 
     def _count(self, written: int, failed: int) -> None:

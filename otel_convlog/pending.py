@@ -91,8 +91,8 @@ class PendingTurns:
             )
         return lost
 
-    def written(self, count: int) -> None:
-        """Note that turns that had been waiting have been written."""
+    def settle(self, count: int) -> None:
+        """Note that what was taken out has been tried, and that so many of the turns have been written."""
         with self._lock:
             self._waited += count
             if self._turns or not self._next_try:

@@ -39,13 +39,15 @@ _RECORD = TurnRecord(
 )
 
 
-def make_turn(number: int, payload: Json = None, *, conversation_id: str = "c", **fields: Any) -> IdentifiedTurn:
+def make_turn(
+    number: int, payload: Json = None, *, conversation_id: str = "c", start_ns: int = _START_NS, **fields: Any
+) -> IdentifiedTurn:
     """Return the turn with that number: its id and its times tell it."""
     record = replace(
         _RECORD,
         turn_id=f"turn_{number:024x}",
-        started_at=format_time(_START_NS + number * 2_000_000),
-        updated_at=format_time(_START_NS + number * 2_000_000 + 1_000_000),
+        started_at=format_time(start_ns + number * 2_000_000),
+        updated_at=format_time(start_ns + number * 2_000_000 + 1_000_000),
         client_request=payload,
         **fields,
     )

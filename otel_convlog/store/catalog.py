@@ -304,7 +304,7 @@ def _settle_schema(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
     if version > _VERSION:
         raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {_VERSION}")
-    if 0 < version < _VERSION:
+    if version != 0 and version < _VERSION:
         raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {_VERSION}")
 
 

@@ -1,0 +1,212 @@
+"""A disk that refuses turns: they wait, the log says so once, and nothing is written twice or lost."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conversation_log import read_document
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import otel_convlog
+from otel_convlog import ConversationSpanExporter
+from otel_convlog.store.locked_file import LockedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+
+@pytest.fixture
+def spans(no_sdk: None) -> Sequence[ReadableSpan]:  # noqa: ARG001
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    trace.set_tracer_provider(provider)
+    for number in range(6):
+        request = {"conversation_id": f"c{number % 2}", "n": number}
+        start: dict[str, Any] = {"route": "chat", "client_model": "m", "backend": "b", "stream": False}
+        otel_convlog.finalize_turn(otel_convlog.start_turn(**start, client_request=request))
+    return memory.get_finished_spans()
+
+
+@contextmanager
+def _refusing(number: int) -> Iterator[None]:
+    """Let every write fail with this error."""
+
+    def write(_self: LockedFile, _offset: int, *_pieces: bytes | memoryview) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LockedFile, "write", write)
+        yield
+
+
+def _numbers(directory: Path) -> dict[str, list[int]]:
+    return {
+        path.stem: [turn["client_request"]["n"] for turn in read_document(path)["turns"]]
+        for path in directory.glob("*/*.json")
+    }
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE])
+def test_refused_turns_wait_and_are_written_in_order(
+    error: int, tmp_path: Path, spans: Sequence[ReadableSpan], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    assert exporter.export(spans[:2]) is SpanExportResult.SUCCESS
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*.json")}
+    with _refusing(error):
+        for span in spans[2:5]:
+            assert exporter.export([span]) is SpanExportResult.SUCCESS
+        assert not exporter.force_flush()
+        assert {path: path.read_bytes() for path in tmp_path.glob("*/*.json")} == before
+        assert exporter.waiting_bytes > 0
+    assert exporter.force_flush()
+    assert exporter.export(spans[5:]) is SpanExportResult.SUCCESS
+    assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+    assert (exporter.turns_written, exporter.turns_failed, exporter.waiting_bytes) == (6, 0, 0)
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(messages) == 2
+    assert os.strerror(error) in messages[0]
+    assert str(tmp_path) in messages[0]
+    assert messages[1] == "turns can be written again: 3 that waited have been, 0 are lost"
+
+
+def test_waiting_turns_are_written_at_a_later_export(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans[:2])
+    exporter.export(spans[2:4])  # so soon after the failure, nothing that waits is tried
+    assert exporter.waiting_bytes > 0
+    monkeypatch.setattr("otel_convlog.pending._PAUSE_S", 0.0)
+    with _refusing(errno.ENOSPC):
+        exporter.force_flush()
+    exporter.export(spans[4:])
+    assert exporter.waiting_bytes == 0
+    assert {name: sorted(numbers) for name, numbers in _numbers(tmp_path).items()} == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+
+
+def test_beyond_the_queue_turns_are_lost_and_counted(
+    tmp_path: Path, spans: Sequence[ReadableSpan], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path, queue_bytes=2_500)  # a turn is about 1 KB
+    with _refusing(errno.ENOSPC):
+        results = [exporter.export([span]) for span in spans]
+    assert results == [SpanExportResult.SUCCESS] * 2 + [SpanExportResult.FAILURE] * 4
+    assert 0 < exporter.waiting_bytes <= 2_500
+    assert exporter.turns_failed == 4
+    assert exporter.force_flush()
+    assert exporter.turns_written == 2
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "OTEL_EXPORTER_CONVLOG_QUEUE_BYTES" in messages[1]
+    assert messages[2:] == ["turns can be written again: 2 that waited have been, 4 are lost"]
+
+
+def test_what_still_waits_at_shutdown_is_tried_and_then_counted_as_lost(
+    tmp_path: Path, spans: Sequence[ReadableSpan], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans)
+        exporter.shutdown()
+    assert exporter.turns_failed == 6
+    assert "6 turns that could not be written are lost" in caplog.text
+
+    other = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        other.export(spans)
+    other.shutdown()
+    assert other.turns_written == 6
+
+
+def test_a_directory_that_vanishes_is_made_again(tmp_path: Path, spans: Sequence[ReadableSpan]) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path / "log")
+    exporter.export(spans[:2])
+    (tmp_path / "log").rename(tmp_path / "moved")
+    exporter.export(spans[2:])
+    assert _numbers(tmp_path / "log") == {"c0": [2, 4], "c1": [3, 5]}
+
+
+def test_a_path_that_is_a_file_keeps_the_turns_waiting(
+    tmp_path: Path, spans: Sequence[ReadableSpan], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "log").write_text("in the way")
+    exporter = ConversationSpanExporter(directory=tmp_path / "log")
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    assert str(tmp_path / "log") in caplog.text
+    assert "Traceback" not in caplog.text
+    (tmp_path / "log").unlink()
+    assert exporter.force_flush()
+    assert exporter.turns_written == 6
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_leaves_what_waits_to_its_parent(tmp_path: Path, spans: Sequence[ReadableSpan]) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans[:4])
+    pid = os.fork()
+    if pid == 0:
+        exporter.force_flush()
+        exporter.export(spans[4:])
+        os._exit(exporter.waiting_bytes)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert _numbers(tmp_path) == {"c0": [4], "c1": [5]}
+    assert exporter.force_flush()
+    assert _numbers(tmp_path) == {"c0": [4, 0, 2], "c1": [5, 1, 3]}
+
+
+def test_with_fsync_a_turn_is_synced_before_it_is_acknowledged(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))  # noqa: PTH115, PTH119
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    ConversationSpanExporter(directory=tmp_path / "never").export(spans)
+    assert synced == []
+    exporter = ConversationSpanExporter(directory=tmp_path / "always", fsync="always")
+    exporter.export(spans[:4])  # one batch: one sync a file, and the folders of new ones
+    assert sorted(synced) == sorted(
+        [*("c0.json", "c1.json"), *(next((tmp_path / "always").glob("*-*")).name, "always") * 2]
+    )
+    synced.clear()
+    exporter.export(spans[4:])
+    assert synced == ["c0.json", "c1.json"]
+
+
+def test_a_file_whose_sync_fails_is_written_anew(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path, fsync="always")
+    exporter.export(spans[:1])
+    (path,) = tmp_path.glob("*/c0.json")
+    inode = path.stat().st_ino
+    real, failures = os.fsync, [OSError(errno.EIO, "Input/output error")]
+
+    def fsync(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert exporter.export([spans[2]]) is SpanExportResult.SUCCESS
+    assert path.stat().st_ino != inode
+    assert _numbers(tmp_path) == {"c0": [0, 2]}
+    assert exporter.waiting_bytes == 0

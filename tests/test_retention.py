@@ -1,0 +1,121 @@
+"""Retention: whole conversations go, the oldest first, and nothing that is not this log's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from store_helpers import make_turn
+
+import otel_convlog
+from otel_convlog.store import ConversationStore, list_conversations, render
+from otel_convlog.store.locked_file import locked_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DAY_NS = 24 * 3600 * 10**9
+
+
+def _write(store: ConversationStore, name: str, *, days_ago: int, number: int = 1) -> Path:
+    start_ns = time.time_ns() - days_ago * _DAY_NS - 60 * 10**9
+    turn = make_turn(number, "x" * 10_000, conversation_id=name, start_ns=start_ns)
+    path = store.path_of(turn)
+    store.write(path, [render(turn)])
+    return path
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.stem for path in directory.glob("*/*.json"))
+
+
+def test_conversations_that_are_too_old_go_with_their_folders(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    old = _write(store, "old", days_ago=31)
+    old.with_name("old.json.damaged-1").write_text("kept beside")
+    _write(store, "young", days_ago=29)
+    _write(store, "today", days_ago=0)
+    assert store.prune(max_age_days=30, max_bytes=None) == 1
+    assert _names(tmp_path) == ["today", "young"]
+    assert not old.parent.exists()
+    assert sorted(conversation.conversation_id for conversation in list_conversations(tmp_path)) == ["today", "young"]
+
+
+def test_a_conversation_that_goes_on_stays_whole(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    for days_ago in (60, 40, 1):
+        _write(store, "daily", days_ago=days_ago, number=61 - days_ago)
+    _write(store, "today", days_ago=0)
+    assert store.prune(max_age_days=30, max_bytes=None) == 0
+    assert _names(tmp_path) == ["daily", "daily", "daily", "today"]
+
+
+def test_the_oldest_go_until_the_rest_is_small_enough(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    for days_ago in range(9, -1, -1):
+        _write(store, f"c{days_ago}", days_ago=days_ago)
+    assert store.prune(max_age_days=None, max_bytes=35_000) == 7
+    assert _names(tmp_path) == ["c0", "c1", "c2"]
+    assert store.prune(max_age_days=None, max_bytes=0) == 2
+    assert _names(tmp_path) == ["c0"]  # the one written last stays
+
+
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    old = _write(store, "old", days_ago=90)
+    _write(store, "today", days_ago=0)
+    (tmp_path / "mine").mkdir()
+    others = {
+        old.with_name("foreign.json"): b'{"a": 1}',
+        old.with_name("notes.txt"): b"notes",
+        tmp_path / "mine" / "old.json": old.read_bytes(),
+    }
+    for path, content in others.items():
+        path.write_bytes(content)
+    link = old.with_name("link.json")
+    link.symlink_to(tmp_path / "mine" / "old.json")
+    assert store.prune(max_age_days=1, max_bytes=0) == 1
+    assert not old.exists()
+    assert link.is_symlink()
+    assert {path: path.read_bytes() for path in others} == others
+
+
+def test_a_conversation_that_is_being_written_stays(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    busy = _write(store, "busy", days_ago=90)
+    _write(store, "old", days_ago=80)
+    _write(store, "today", days_ago=0)
+    holding, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked_file(busy):
+            holding.set()
+            release.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holding.wait(30)
+    assert store.prune(max_age_days=30, max_bytes=None) == 1
+    release.set()
+    thread.join(30)
+    assert _names(tmp_path) == ["busy", "today"]
+
+
+def test_the_exporter_applies_its_settings_beside_the_writing(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    _write(ConversationStore(tmp_path), "old", days_ago=90)
+    exporter = otel_convlog.ConversationSpanExporter(directory=tmp_path, max_age_days=30)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    request = {"conversation_id": "new"}
+    otel_convlog.finalize_turn(
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request=request)
+    )
+    deadline = time.monotonic() + 30
+    while "old" in _names(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _names(tmp_path) == ["new"]

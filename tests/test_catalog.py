@@ -186,7 +186,7 @@ def test_a_turn_is_read_without_the_rest_of_its_document(tmp_path: Path) -> None
     assert [turn.value for turn in turns] == read_document(path)["turns"]
     for turn in turns[::7]:
         assert read_turn(path, turn.offset, turn.length) == turn.value
-    with pytest.raises(ValueError, match="JSON|Extra|Expecting|no turn"):
+    with pytest.raises(ValueError, match=r"Extra|Expecting"):
         read_turn(path, turns[3].offset + 1, turns[3].length)
 
 
@@ -204,9 +204,9 @@ def test_a_reader_that_takes_its_time_does_not_hold_up_the_writers(tmp_path: Pat
 def test_files_that_are_no_documents_are_named(tmp_path: Path) -> None:
     for content in (b"", b"[]", b"{"):
         (tmp_path / "x.json").write_bytes(content)
-        with pytest.raises(ValueError, match="x.json|Expecting"):
+        with pytest.raises(ValueError, match=r"x\.json|Expecting"):
             read_document(tmp_path / "x.json")
-        with pytest.raises(ValueError, match="x.json"):
+        with pytest.raises(ValueError, match=r"x\.json"):
             list(iterate_turns(tmp_path / "x.json"))
     with pytest.raises(FileNotFoundError):
         read_document(tmp_path / "missing.json")

@@ -28,7 +28,7 @@ STREAM_SUMMARY: Final = "convlog.stream_summary"  # JSON
 ERROR: Final = "convlog.error"  # JSON
 USAGE: Final = "convlog.usage"  # JSON
 DURATION_MS: Final = "convlog.duration_ms"  # int or float
-UPDATED_AT: Final = "convlog.updated_at"  # SPEC.md section 3, "Times"
+UPDATED_AT: Final = "convlog.updated_at"  # as docs/format.md has times
 EXACT: Final = "convlog.exact"  # JSON object: fields whose value is no string that an attribute can hold, e.g. null
 
 UPSTREAM_EVENTS_EVENT: Final = "convlog.upstream_events"  # span event, one at most

@@ -1,4 +1,4 @@
-"""The calls of an instrumented proxy (SPEC.md section 2).
+"""The calls of an instrumented proxy (docs/recording.md).
 
 All take the turn first, do nothing for None, and never raise, so that a proxy needs no condition around them.
 """

@@ -1,4 +1,4 @@
-"""Strict JSON of whatever a proxy hands over (SPEC.md section 3).
+"""Strict JSON of whatever a proxy hands over (docs/format.md, "Values").
 
 orjson does nearly all of the work, at a speed that the request path can afford. It refuses, or writes differently from
 Python's ``json``, a few values that the specification demands: integers of more than 64 bits, lone surrogates, keys

@@ -37,7 +37,7 @@ class StreamEvents:
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """One turn, as a reader understood it from its span. The fields are those of SPEC.md section 3, "Turn".
+    """One turn, as a reader understood it from its span. The fields are those of docs/format.md, "A turn".
 
     Attributes:
         started_at: Formatted by `otel_convlog.times.format_time`, as is `updated_at`.
@@ -80,8 +80,8 @@ class Identity:
     """Which conversation a turn belongs to.
 
     Attributes:
-        conversation_id: SPEC.md section 4.
-        evidence: By what it was recognised, one of the names in DESIGN's table, e.g. ``explicit``.
+        conversation_id: docs/format.md, "The conversation's id".
+        evidence: By what it was recognised, ``explicit`` or ``seed``.
     """
 
     conversation_id: str

@@ -1,12 +1,25 @@
-"""Masking of secrets in headers (SPEC.md section 6)."""
+"""Masking of secrets in headers (docs/recording.md, "Secrets")."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-SECRET_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+SECRET_HEADERS = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-auth-token",
+        "x-goog-api-key",
+        "x-goog-iam-authorization-token",
+    }
+)
 
-_SHORTEST_SHOWN = 9  # SPEC.md section 6: of more than 8 characters the first and last four are shown
+_SHORTEST_SHOWN = 9  # of more than 8 characters the first and last four are shown
 
 
 def sanitize_headers(headers: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Times as SPEC.md section 3 writes them: UTC, ISO 8601, always six fractional digits and ``Z``."""
+"""Times as docs/format.md has them: UTC, ISO 8601, always six fractional digits and ``Z``."""
 
 from __future__ import annotations
 

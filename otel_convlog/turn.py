@@ -96,13 +96,13 @@ class Turn:
         "_client_events",
         "_context_token",
         "_end_lock",
+        "_entered",
         "_fields",
         "_span",
         "_started_ns",
         "_upstream_events",
     )
 
-    @_never_raises
     def __init__(  # noqa: PLR0913  the specification's arguments
         self,
         *,
@@ -118,11 +118,6 @@ class Turn:
     ) -> None:
         self._span: Span | None = None  # None: nothing is recorded, or not any more
         self._context_token: Token[Context] | None = None
-        tracer = _tracer()
-        if tracer is None:
-            return
-        head: dict[str, AttributeValue] = {names.STREAM: _truth(stream)}
-        exact: dict[str, object] = {}
         plain: dict[str, object] = {
             names.ROUTE: route,
             names.CLIENT_MODEL: client_model,
@@ -130,6 +125,22 @@ class Turn:
             names.TARGET_URL: target_url,
             names.UPSTREAM_MODEL: upstream_model,
         }
+        self._begin(plain, stream, client_request, request_headers, metadata)
+
+    @_never_raises
+    def _begin(
+        self,
+        plain: dict[str, object],
+        stream: object,
+        client_request: object,
+        request_headers: object,
+        metadata: object,
+    ) -> None:
+        tracer = _tracer()
+        if tracer is None:
+            return
+        head: dict[str, AttributeValue] = {names.STREAM: _truth(stream)}
+        exact: dict[str, object] = {}
         for name, value in plain.items():
             head[name] = text = _attribute_text(value)
             if text is not value and (value is None or isinstance(value, (str, int, float))):
@@ -227,6 +238,7 @@ class Turn:
 
     def __enter__(self) -> Self:
         if self._span is not None:
+            self._entered = self._span
             self._context_token = context_api.attach(trace.set_span_in_context(self._span))
         return self
 
@@ -237,7 +249,9 @@ class Turn:
             self._record_exception(exc)
         self.finalize()
         token, self._context_token = self._context_token, None
-        if token is not None:
+        # In another context than the one it was entered in, as a generator may be whose steps run in several threads,
+        # there is nothing to undo, and the API would log an error.
+        if token is not None and trace.get_current_span() is self._entered:
             context_api.detach(token)
 
     def _take_span(self) -> Span | None:
@@ -306,7 +320,7 @@ class Turn:
 
 
 def turn_id(trace_id: int, span_id: int) -> str:
-    """Return the id of the turn that a span records: the same span gives the same turn (DESIGN.md, "The span")."""
+    """Return the id of the turn that a span records: the same span gives the same turn (docs/design.md, "The span")."""
     return f"turn_{trace_id & 0xFFFFFFFF:08x}{span_id:016x}"
 
 
@@ -381,7 +395,7 @@ def _type_name(exc: BaseException) -> str:
 
 
 def _number(duration_ms: object) -> int | float | None:
-    """Return a duration that an attribute can hold; None where none was given, and for 0 (SPEC.md section 2)."""
+    """Return a duration that an attribute can hold; None where none was given, and for 0 (docs/recording.md)."""
     if isinstance(duration_ms, int) and abs(duration_ms) <= _LARGEST_INT:
         return int(duration_ms) or None
     try:

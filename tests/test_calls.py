@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import itertools
 import threading
@@ -20,7 +21,7 @@ import otel_convlog
 from otel_convlog import Turn, attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from conversation_log import Log
 
@@ -337,6 +338,27 @@ def test_the_error_that_the_proxy_attached_stays_when_an_exception_follows(log: 
         forward()
     (recorded,) = log.document()["turns"]
     assert recorded["error"] == "upstream 500"
+
+
+def test_a_generator_whose_steps_run_in_several_contexts_logs_no_error(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stream() -> Iterator[int]:
+        with Turn(**_START, client_request=_REQUEST) as turn:
+            for number in range(3):
+                turn.append_client_event(number)
+                yield number
+
+    steps = stream()
+    while contextvars.copy_context().run(next, steps, None) is not None:  # as a server's thread pool runs them
+        pass
+    assert log.document()["turns"][0]["stream_trace"]["client_events"] == [0, 1, 2]
+    assert caplog.records == []
+
+
+def test_a_forgotten_argument_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        Turn(route="chat", client_model="m", backend="b")  # type: ignore[call-arg]
 
 
 def test_a_turn_is_finalized_once(spans: InMemorySpanExporter) -> None:

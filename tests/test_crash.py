@@ -12,10 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from conversation_log import read_document
-from otel_convlog.store import ConversationStore, render
 from store_helpers import make_turn
+
+from otel_convlog.store import ConversationStore, render
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import otel_convlog
+from otel_convlog.redaction import SECRET_HEADERS
 from otel_convlog.settings import PREFIX, Settings
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text("utf-8")
+_RECORDING = (_ROOT / "docs" / "recording.md").read_text("utf-8")
+_DURABILITY = (_ROOT / "docs" / "durability.md").read_text("utf-8")
 _FORMAT = (_ROOT / "docs" / "format.md").read_text("utf-8")
 
 
@@ -97,7 +100,8 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
     (path,) = tmp_path.glob("*/*.json")
     document = read_document(path)
     (written,) = document["turns"]
-    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", _FORMAT, re.MULTILINE))))
+    tables = _FORMAT.partition("## Values")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", tables, re.MULTILINE))))
     assert named == {*document, *written, *written["otel"], "lost"}
 
 
@@ -111,7 +115,48 @@ def test_the_format_s_rules_for_values_hold(value: object, log: Log) -> None:
     assert log.document()["turns"][0]["client_request"]["v"] == expected
 
 
+def test_the_documented_stream_is_logged_also_when_its_client_hangs_up(log: Log) -> None:
+    events = [{"text": "a"}, {"text": "b", "usage": {"total_tokens": 2}}, {"text": "c"}]
+    namespace: dict[str, Any] = {"open_stream": lambda _body: iter(events)}
+    exec(compile(_blocks(_RECORDING, "python")[0], "recording.md", "exec"), namespace)  # noqa: S102
+    body = {"model": "gpt-5", "conversation_id": "c"}
+    assert list(namespace["handle_stream"](body)) == events
+    stream = namespace["handle_stream"](body)
+    next(stream)
+    stream.close()
+    whole, hung_up = log.document()["turns"]
+    assert whole["stream_trace"] == {"upstream_events": events, "client_events": events, "summary": {"text": "abc"}}
+    assert (whole["usage"], whole["error"]) == ({"total_tokens": 2}, None)
+    assert hung_up["error"] == {"type": "GeneratorExit", "message": ""}
+    assert hung_up["stream_trace"]["upstream_events"] == events[:1]
+
+
+def test_the_documented_calls_are_all_there_are() -> None:
+    documented = set(re.findall(r"^\| `(\w+)\(", _RECORDING, re.MULTILINE))
+    assert documented == {name for name in otel_convlog.__all__ if name[0].islower()} - {"attributes"}
+
+
+def test_the_documented_secrets_are_the_masked_ones() -> None:
+    sentence = _RECORDING.partition("the values of")[2].partition("are masked")[0]
+    assert set(re.findall(r"`([\w-]+)`", sentence)) == SECRET_HEADERS
+
+
+def test_the_documented_way_to_list_lists(log: Log, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    request = {"conversation_id": "c", "messages": [{"role": "user", "content": "hello"}]}
+    otel_convlog.finalize_turn(
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request=request)
+    )
+    monkeypatch.chdir(log.directory.parent)
+    log.directory.rename(log.directory.with_name("conversations"))
+    Path("data").mkdir()
+    Path("conversations").rename("data/conversations")
+    exec(compile(_blocks(_DURABILITY, "python")[0], "durability.md", "exec"), {})  # noqa: S102
+    printed = capsys.readouterr().out
+    assert "c 1 hello" in printed
+    assert "turn_" in printed
+
+
 def test_links_between_the_pages_lead_somewhere() -> None:
     for page in (_ROOT / "README.md", *(_ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)

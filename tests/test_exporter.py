@@ -209,21 +209,9 @@ for number in range(3):
         client_request={"session_id": "s", "messages": [{"role": "user", "content": "hi"}]},
     )
     assert turn is not None
+    for event in range(4):
+        otel_convlog.append_upstream_event(turn, event)
     otel_convlog.finalize_turn(turn)
-"""
-
-_CONFIGURATION = """
-file_format: "1.0"
-tracer_provider:
-  processors:
-    - batch:
-        exporter:
-          convlog:
-            directory: "%s"
-            stream_events: 3
-    - simple:
-        exporter:
-          console: {}
 """
 
 
@@ -256,9 +244,15 @@ def test_opentelemetry_instrument_switches_it_on_beside_another_exporter(tmp_pat
     assert result.stdout.count('"name": "convlog.turn"') == 3
 
 
-def test_opentelemetry_configuration_builds_it_from_yaml(tmp_path: Path) -> None:
-    (tmp_path / "otel.yaml").write_text(_CONFIGURATION % (tmp_path / "yaml-log").as_posix())
+def test_opentelemetry_configuration_builds_it_from_the_readme_s_yaml(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    configuration = readme.partition("```yaml\n")[2].partition("```")[0]
+    assert configuration.count("directory: data/conversations") == 1
+    other = "            stream_events: 1\n    - simple:\n        exporter:\n          console: {}\n"
+    (tmp_path / "otel.yaml").write_text(configuration.replace("data/conversations", "yaml-log") + other)
     result = _run_instrumented(_PROXY, tmp_path, OTEL_CONFIG_FILE="otel.yaml")
     (path,) = (tmp_path / "yaml-log").glob("*/s.json")
-    assert read_document(path)["turn_count"] == 3
+    document = read_document(path)
+    assert document["turn_count"] == 3
+    assert document["turns"][0]["stream_trace"]["upstream_events"] == [0, 3]
     assert result.stdout.count('"name": "convlog.turn"') == 3

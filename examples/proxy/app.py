@@ -50,7 +50,7 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 def start_tracing(directory: Path | None) -> TracerProvider:
-    """Set OpenTelemetry up so that turns become files."""
+    """Set OpenTelemetry up so that turns become files; not needed where `opentelemetry-instrument` sets it up."""
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(otel_convlog.ConversationSpanExporter(directory=directory)))
     trace.set_tracer_provider(provider)

@@ -26,7 +26,7 @@ def identify(record: TurnRecord) -> Identity:
 
 
 def get_conversation_id(*, route: str, payload: object) -> str:
-    """Return the id that SPEC.md section 4 gives to a conversation's first request. Never raises.
+    """Return the id of the conversation that a request begins (docs/format.md, "The conversation's id"). Never raises.
 
     Args:
         route: ``chat``, ``responses``, ``messages``, or any other name.

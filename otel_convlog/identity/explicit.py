@@ -1,4 +1,4 @@
-"""The conversation id that a request names itself (SPEC.md section 4.1)."""
+"""The conversation id that a request names itself (docs/format.md)."""
 
 from __future__ import annotations
 

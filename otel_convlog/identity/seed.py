@@ -1,4 +1,4 @@
-"""The conversation id of a request that names none: a digest of its history (SPEC.md section 4.2)."""
+"""The conversation id of a request that names none: a digest of its history (docs/format.md)."""
 
 from __future__ import annotations
 

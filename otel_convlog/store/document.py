@@ -1,4 +1,4 @@
-"""The bytes of a conversation's document (SPEC.md section 3), and what can be told from them without parsing.
+"""The bytes of a conversation's document (docs/format.md), and what can be told from them without parsing.
 
 A document is a head, turns and a tail. A raw newline can never stand inside a JSON string, so the line breaks with
 their indentation mark, beyond doubt, where a turn begins, where it ends and where the tail begins.
@@ -93,7 +93,7 @@ def render(turn: IdentifiedTurn) -> RenderedTurn:
 
 
 def turn_object(turn: IdentifiedTurn) -> dict[str, Json]:
-    """Return the turn with its keys in the order of SPEC.md section 3."""
+    """Return the turn with its keys in the order of docs/format.md."""
     record = turn.record
     document: dict[str, Json] = {
         "conversation_id": turn.identity.conversation_id,

@@ -1,4 +1,4 @@
-"""Where a conversation's file is: ``{directory}/{YYYY-MM-DD}/{conversation_id}.json`` (SPEC.md section 3)."""
+"""Where a conversation's file is: ``{directory}/{YYYY-MM-DD}/{conversation_id}.json`` (docs/format.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
         directory: The log's directory.
         day: The UTC day on which the turn started, ``YYYY-MM-DD``.
         conversation_id: Any text. Where it cannot be a file's name, the name is its beginning, ``~`` and a digest;
-            ``~`` is in no id that SPEC.md section 4 gives, so two ids never share a file.
+            ``~`` is in no id that `otel_convlog.identity` gives, so two ids never share a file.
     """
     return directory / day / f"{_file_name(conversation_id)}.json"
 

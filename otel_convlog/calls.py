@@ -5,6 +5,8 @@ All take the turn first, do nothing for None, and never raise, so that a proxy n
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from otel_convlog.turn import Turn, can_record
 
 
@@ -43,43 +45,43 @@ def start_turn(  # noqa: PLR0913  the specification's arguments
 
 def attach_upstream_request(turn: Turn | None, payload: object, headers: object = None) -> None:
     """Record what was sent upstream: the body and, masked, the headers."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.attach_upstream_request(payload, headers)
 
 
 def attach_upstream_response(turn: Turn | None, response_data: object) -> None:
     """Record the whole upstream answer of a request that was not streamed."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.attach_upstream_response(response_data)
 
 
 def attach_client_response(turn: Turn | None, response_data: object) -> None:
     """Record the whole answer that the client was given."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.attach_client_response(response_data)
 
 
 def append_upstream_event(turn: Turn | None, event: object) -> None:
     """Record one streamed event that came from upstream."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.append_upstream_event(event)
 
 
 def append_client_event(turn: Turn | None, event: object) -> None:
     """Record one streamed event that was sent to the client."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.append_client_event(event)
 
 
 def set_stream_summary(turn: Turn | None, summary: object) -> None:
     """Record what the stream came to, e.g. its text, the numbers of events, usage."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.set_stream_summary(summary)
 
 
 def attach_error(turn: Turn | None, error: object) -> None:
     """Record what went wrong: text, or an object, where possible with ``type`` and ``message``."""
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.attach_error(error)
 
 
@@ -91,5 +93,10 @@ def finalize_turn(turn: Turn | None, *, usage: object = None, duration_ms: float
         usage: Token counts in the provider's words, usually a mapping; None where there are none.
         duration_ms: How long the turn took; None or 0 for the time since it started.
     """
-    if isinstance(turn, Turn):
+    if _is_turn(turn):
         turn.finalize(usage=usage, duration_ms=duration_ms)
+
+
+def _is_turn(turn: object) -> TypeGuard[Turn]:
+    # Not isinstance, which asks an object for its __class__, and that may raise.
+    return turn is not None and issubclass(type(turn), Turn)

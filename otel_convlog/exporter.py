@@ -107,20 +107,13 @@ class ConversationSpanExporter(SpanExporter):
             SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
             has refused them; FAILURE where a turn is lost, which the log says.
         """
-        by_file: dict[Path, list[RenderedTurn]] = {}
-        unreadable = 0
-        for span in spans:
-            try:
-                turn = self._identified(span)
-                if turn is not None:
-                    by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
-            except Exception:
-                unreadable += 1
-                _logger.exception("a turn is lost: its span could not be read")
-        waiting = self._pending.take(at_once=False)
-        lost = unreadable + self._write(waiting, by_file)
-        self._count(0, unreadable)
-        self._prune_beside()
+        try:
+            by_file, unreadable = self._read(spans)
+            lost = unreadable + self._write(self._pending.take(at_once=False), by_file)
+            self._prune_beside()
+        except Exception:
+            _logger.exception("spans could not be exported")
+            return SpanExportResult.FAILURE
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
@@ -137,6 +130,21 @@ class ConversationSpanExporter(SpanExporter):
         self.force_flush()
         self._count(0, self._pending.give_up())
         self._store.close()
+
+    def _read(self, spans: Sequence[ReadableSpan]) -> tuple[dict[Path, list[RenderedTurn]], int]:
+        """Return the turns among the spans by their files, and how many cannot be read."""
+        by_file: dict[Path, list[RenderedTurn]] = {}
+        unreadable = 0
+        for span in spans:
+            try:
+                turn = self._identified(span)
+                if turn is not None:
+                    by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
+            except Exception:
+                unreadable += 1
+                _logger.exception("a turn is lost: its span could not be read")
+        self._count(0, unreadable)
+        return by_file, unreadable
 
     def _identified(self, span: ReadableSpan) -> IdentifiedTurn | None:
         record = readers.read(span)

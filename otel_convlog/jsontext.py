@@ -9,6 +9,7 @@ that are not strings, very deep nesting, and the text of very small and very lar
 from __future__ import annotations
 
 import json
+from enum import Enum
 from json.encoder import encode_basestring
 from math import isfinite
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,7 +29,10 @@ MAX_DEPTH = 240
 # JSON.
 CAREFUL_MARK = " "
 
-_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+# What JSON does not know, and subclasses, whose own methods Python's json would call, are refused. There is no
+# `default` for them: with it, orjson would run Python code while it walks the caller's containers, and a thread that
+# changes one of them meanwhile makes it read freed memory.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def to_json(value: object) -> bytes:
@@ -42,10 +46,10 @@ def to_json(value: object) -> bytes:
         UTF-8 that `from_json` reads back exactly.
     """
     try:
-        return orjson.dumps(value, default=_unknown, option=_OPTIONS)
-    except Exception:  # noqa: BLE001  orjson's refusals are many, and a user's __str__ may raise anything
+        return orjson.dumps(value, option=_OPTIONS)
+    except Exception:  # noqa: BLE001  its refusals are many
         try:
-            return CAREFUL_MARK.encode() + _careful(value, indent=None, max_depth=MAX_DEPTH)
+            return CAREFUL_MARK.encode() + _careful(value, max_depth=MAX_DEPTH)
         except Exception:  # noqa: BLE001  what is left is memory that has run out
             return b'"[convlog: could not be encoded]"'
 
@@ -90,7 +94,7 @@ def to_indented_json(value: object) -> bytes:
         if _may_hold_unlike_float(value, text):
             text = orjson.dumps(_with_float_text(value), option=orjson.OPT_INDENT_2)
     except (TypeError, RecursionError):
-        return _careful(value, indent=2, max_depth=MAX_DEPTH + 10)
+        return _careful(value, indent=2)
     return text
 
 
@@ -106,15 +110,6 @@ def exact_int(digits: str) -> int:
 
 def _null(_constant: str) -> None:
     """Read NaN and the infinities, which Python's parser accepts, as null."""
-
-
-def _unknown(value: object) -> Json:
-    """Turn what orjson does not know into what ``json.dumps(default=str)`` would write."""
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, float):
-        return float(value)
-    return _text_of(value)
 
 
 def _text_of(value: object) -> str:
@@ -218,6 +213,8 @@ def _scalar_text(value: object) -> str:
         return _int_text(value)
     if isinstance(value, float):
         return _float_text(value)
+    if isinstance(value, Enum):  # as orjson has it
+        return _scalar_text(value.value)
     return encode_basestring(_text_of(value))
 
 
@@ -233,32 +230,42 @@ def _children(value: object) -> tuple[str, list[tuple[str, object]]] | None:
     return None
 
 
-def _careful(value: object, *, indent: int | None, max_depth: int) -> bytes:
+def _careful(value: object, *, indent: int | None = None, max_depth: int | None = None) -> bytes:
     """Encode any value, without recursion and without a limit on integers, as ``json.dumps`` would."""
     out: list[str] = []
     frames: list[tuple[object, str, Iterator[tuple[int, tuple[str, object]]]]] = []
     above: set[int] = set()  # ids of the containers around the current value: met again, they are a cycle
+    opened: set[int] = set()  # ids of all containers so far
+    cyclic = False
     colon = ":" if indent is None else ": "
 
     def line() -> str:
         return "" if indent is None else "\n" + " " * (indent * len(frames))
 
     def put(item: object) -> None:
-        container = _children(item)
+        nonlocal cyclic
+        try:
+            container = _children(item)
+            text = "" if container else _scalar_text(item)
+        except Exception:  # noqa: BLE001  even to ask for an object's class may raise anything
+            container, text = None, encode_basestring(f"<unprintable {type(item).__name__}>")
         if container is None:
-            out.append(_scalar_text(item))
+            out.append(text)
             return
         brackets, children = container
+        cyclic = cyclic or id(item) in above
         if not children:
             out.append(brackets)
-        elif id(item) in above:
+        elif id(item) in above or (cyclic and id(item) in opened):
+            # In a graph with cycles each object is written once: there are more paths through it than memory.
             out.append('"[convlog: circular reference]"')
-        elif len(frames) >= max_depth:
+        elif max_depth is not None and len(frames) >= max_depth:
             out.append(f'"[convlog: nested deeper than {max_depth} levels, cut here]"')
         else:
             out.append(brackets[0])
             frames.append((item, brackets[1], iter(enumerate(children))))
             above.add(id(item))
+            opened.add(id(item))
 
     put(value)
     while frames:

@@ -42,6 +42,8 @@ class TurnRecord:
     Attributes:
         started_at: Formatted by `otel_convlog.times.format_time`, as is `updated_at`.
         usage: None where the turn gave none, else what it gave.
+        request_is_whole: False where limits of the SDK have cut the client's request.
+        named_conversation: The id that the request names, as the turn has read it; None where it names none.
         trace: Where the turn comes from and how whole it is: the first entries of its ``otel`` object.
     """
 
@@ -66,6 +68,8 @@ class TurnRecord:
     error: Json
     duration_ms: float
     usage: Json
+    request_is_whole: bool
+    named_conversation: str | None
     trace: dict[str, Json]
 
     def with_stream_events(self, ends: int | None) -> TurnRecord:
@@ -81,7 +85,7 @@ class Identity:
 
     Attributes:
         conversation_id: docs/format.md, "The conversation's id".
-        evidence: By what it was recognised, ``explicit`` or ``seed``.
+        evidence: By what it was recognised, ``explicit``, ``seed`` or ``turn``.
     """
 
     conversation_id: str

@@ -35,31 +35,34 @@ def sanitize_headers(headers: object) -> dict[str, object]:
         ``", "`` (RFC 9110 section 5.3).
     """
     sanitized: dict[str, object] = {}
-    try:
-        for name, value in _pairs(headers):
+    for pair in _pairs(headers):
+        try:
+            name, value = pair
             text = _header_text(name)
             shown = _masked(value) if text.strip().lower() in SECRET_HEADERS else _decoded(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
-    except Exception:  # noqa: BLE001  what was read so far is masked and can be kept
-        return sanitized
+        except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
+            continue
     return sanitized
 
 
 def _pairs(headers: object) -> Iterable[tuple[object, object]]:
-    if isinstance(headers, Mapping):
-        return headers.items()
-    if isinstance(headers, (list, tuple)):
-        return [pair for pair in headers if isinstance(pair, (list, tuple)) and len(pair) == 2]  # type: ignore[misc]
-    items = getattr(headers, "items", None)
-    return items() if callable(items) else ()
+    try:
+        if isinstance(headers, (list, tuple)):
+            return [pair for pair in headers if isinstance(pair, (list, tuple)) and len(pair) == 2]  # type: ignore[misc]
+        return list(headers.items() if isinstance(headers, Mapping) else getattr(headers, "items", tuple)())
+    except Exception:  # noqa: BLE001  a user's own mapping may raise anything
+        return []
 
 
 def _decoded(value: object) -> object:
-    return value.decode("latin-1") if isinstance(value, (bytes, bytearray)) else value
+    return bytes(value).decode("latin-1") if isinstance(value, (bytes, bytearray, memoryview)) else value
 
 
 def _header_text(name: object) -> str:
-    return str(_decoded(name))
+    text = _decoded(name)
+    # A member of a text enumeration is sent as its text, whatever its own __str__ says.
+    return str.__str__(text) if isinstance(text, str) else str(text)
 
 
 def _masked(value: object) -> str:

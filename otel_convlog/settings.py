@@ -24,8 +24,11 @@ _logger = logging.getLogger(__name__)
 def _directory(value: object) -> Path:
     if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
         raise ValueError("must be the path of a directory")
-    # Absolute at once: a server that changes its working directory later must not start a second log.
-    return Path(value).expanduser().absolute()
+    try:
+        # Absolute at once: a server that changes its working directory later must not start a second log.
+        return Path(value).expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # no such user; no working directory
+        raise ValueError(f"cannot be made an absolute path ({error})") from error
 
 
 def _stream_events(value: object) -> int | None:

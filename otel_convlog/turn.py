@@ -45,6 +45,8 @@ _OPERATIONS = {
 
 _USAGE_NAMES = (names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS)
 
+_MOST_NEEDED = (names.ROUTE, names.CLIENT_REQUEST, names.GEN_AI_CONVERSATION_ID)
+
 _LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
 
 _P = ParamSpec("_P")
@@ -143,7 +145,7 @@ class Turn:
         exact: dict[str, object] = {}
         for name, value in plain.items():
             head[name] = text = _attribute_text(value)
-            if text is not value and (value is None or isinstance(value, (str, int, float))):
+            if text is not value and (value is None or issubclass(type(value), (str, int, float))):
                 exact[name] = value
         span = _start_span(tracer, head)
         if span is None:
@@ -152,6 +154,7 @@ class Turn:
         span_context = span.get_span_context()
         self._fields: dict[str, AttributeValue] = {
             names.TURN_ID: turn_id(span_context.trace_id, span_context.span_id),
+            names.ROUTE: head[names.ROUTE],
             names.REQUEST_HEADERS: _json(sanitize_headers(request_headers)),
             names.CLIENT_REQUEST: _json(client_request),
             names.METADATA: _json({} if metadata is None else metadata),
@@ -237,7 +240,7 @@ class Turn:
             span.end(end_time)
 
     def __enter__(self) -> Self:
-        if self._span is not None:
+        if self._span is not None and self._context_token is None:
             self._entered = self._span
             self._context_token = context_api.attach(trace.set_span_in_context(self._span))
         return self
@@ -293,14 +296,12 @@ class Turn:
         self._span.set_status(Status(StatusCode.ERROR))
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
-        fields = dict(self._fields)  # a snapshot: another thread may still be attaching
-        fields[names.UPDATED_AT] = format_time(end_time)
+        fields: dict[str, AttributeValue] = {**_figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
+        fields.update(dict(self._fields))  # a snapshot: another thread may still be attaching
         if usage is not None:
             fields[names.USAGE] = _json(usage)
-            counts = zip(_USAGE_NAMES, token_counts(usage), strict=True)
-            fields.update({name: count for name, count in counts if count is not None})
-        if (duration := _number(duration_ms)) is not None:
-            fields[names.DURATION_MS] = duration
+        # Where the SDK limits the number of attributes, it keeps those that were set last.
+        fields.update({name: fields.pop(name) for name in _MOST_NEEDED if name in fields})
         span.set_attributes(fields)
         for name, events in (
             (names.UPSTREAM_EVENTS_EVENT, self._upstream_events),
@@ -394,12 +395,25 @@ def _type_name(exc: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
+def _figures(usage: object, duration_ms: object) -> dict[str, AttributeValue]:
+    """Return the attributes that are read out of objects of the caller's, which may raise anything."""
+    figures: dict[str, AttributeValue] = {}
+    try:
+        counts = zip(_USAGE_NAMES, token_counts(usage), strict=True)
+        figures.update({name: count for name, count in counts if count is not None})
+    except Exception:  # noqa: BLE001  the usage itself is recorded as JSON
+        figures.clear()
+    if (duration := _number(duration_ms)) is not None:
+        figures[names.DURATION_MS] = duration
+    return figures
+
+
 def _number(duration_ms: object) -> int | float | None:
     """Return a duration that an attribute can hold; None where none was given, and for 0 (docs/recording.md)."""
-    if isinstance(duration_ms, int) and abs(duration_ms) <= _LARGEST_INT:
-        return int(duration_ms) or None
     try:
+        if isinstance(duration_ms, int) and abs(duration_ms) <= _LARGEST_INT:
+            return int(duration_ms) or None
         number = float(duration_ms)  # type: ignore[arg-type]  # whatever else is no number raises
-    except Exception:  # noqa: BLE001  a user's __float__ may raise anything
+    except Exception:  # noqa: BLE001  a user's object may raise anything
         return None
     return number if number and isfinite(number) else None

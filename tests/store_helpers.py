@@ -35,6 +35,8 @@ _RECORD = TurnRecord(
     error=None,
     duration_ms=1,
     usage=None,
+    request_is_whole=True,
+    named_conversation=None,
     trace={},
 )
 

@@ -131,6 +131,12 @@ class _HostileDict(dict[str, Any]):
         raise RuntimeError("no get")
 
 
+class _ClassRaises:
+    @property  # type: ignore[misc]  # as a proxy object of a library may have it
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
 def _cycle() -> object:
     cycle: dict[str, Any] = {}
     cycle["self"] = [cycle]
@@ -156,6 +162,7 @@ _HOSTILE: dict[str, Callable[[], object]] = {
     "lone surrogates inside": lambda: {"\udfff": ["\ud800"], "conversation_id": "\ud800"},
     "unprintable": _Unprintable,
     "unprintable inside": lambda: [{"k": _Unprintable()}],
+    "no class": _ClassRaises,
     "hostile dict": lambda: _HostileDict(conversation_id="c"),
     "generator": lambda: (i for i in range(3)),
     "set": lambda: {1},
@@ -354,6 +361,29 @@ def test_a_generator_whose_steps_run_in_several_contexts_logs_no_error(
         pass
     assert log.document()["turns"][0]["stream_trace"]["client_events"] == [0, 1, 2]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_a_strange_usage_does_not_cost_the_turn(name: str, log: Log) -> None:
+    turn = otel_convlog.start_turn(**_START, client_request=_REQUEST)
+    otel_convlog.append_client_event(turn, {"n": 2**70})
+    otel_convlog.finalize_turn(turn, usage=_HOSTILE[name](), duration_ms=_HOSTILE[name]())  # type: ignore[arg-type]
+    document = log.document()
+    assert document["conversation_id"] == "c"
+    assert document["turns"][0]["client_request"] == _REQUEST
+    assert document["turns"][0]["stream_trace"]["client_events"] == [{"n": 2**70}]
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_what_is_no_turn_is_passed_over(name: str) -> None:
+    _call_everything(_HOSTILE[name](), "x")  # type: ignore[arg-type]
+
+
+def test_a_turn_entered_twice_leaves_nothing_behind(log: Log) -> None:
+    with Turn(**_START, client_request=_REQUEST) as turn, turn:
+        assert trace.get_current_span() is turn.span
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert len(log.document()["turns"]) == 1
 
 
 def test_a_forgotten_argument_is_a_type_error() -> None:

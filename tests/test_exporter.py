@@ -129,6 +129,65 @@ def test_a_turn_survives_a_limit_on_the_number_of_attributes(tmp_path: Path, no_
     assert turn["otel"]["lost"]["attributes"] > 0
 
 
+@pytest.mark.parametrize(
+    "limits", [SpanLimits(max_attribute_length=100), SpanLimits(max_span_attributes=5)], ids=["length", "count"]
+)
+def test_turns_that_limits_have_cut_stay_in_their_own_conversations(
+    limits: SpanLimits,
+    tmp_path: Path,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    log = Log(tmp_path, span_limits=limits)
+    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    for user in ("anna", "bert"):
+        request = {"messages": [{"role": "user", "content": user + "x" * 200}]}
+        for named in ({"session_id": user}, {}):
+            turn = otel_convlog.start_turn(**_START, client_request={**request, **named})
+            otel_convlog.finalize_turn(turn, usage={"input_tokens": 1, "output_tokens": 2}, duration_ms=3)
+    documents = [read_document(path) for path in log.files()]
+    assert len(documents) == 4
+    assert {"anna", "bert"} < {document["conversation_id"] for document in documents}
+    for document in documents:
+        (turn_,) = document["turns"]
+        assert turn_["otel"]["complete"] is False
+
+
+def test_stream_events_that_a_limit_has_dropped_are_said(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    log = Log(tmp_path, span_limits=SpanLimits(max_event_attributes=1))
+    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    trace.set_tracer_provider(log.provider)
+    turn = otel_convlog.start_turn(**{**_START, "stream": True}, client_request={})
+    otel_convlog.append_client_event(turn, 1)
+    otel_convlog.finalize_turn(turn)
+    (recorded,) = log.document()["turns"]
+    assert recorded["otel"]["lost"] == {"attributes": 1}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"convlog.exact": '{"convlog.route": {"a": 1}, "convlog.backend": ["b"]}'},
+        {"convlog.updated_at": "\uff12026-11-23T08:06:10.123456Z"},
+        {"convlog.client_request": 5, "convlog.metadata": "{", "convlog.duration_ms": float("nan")},
+        {"convlog.usage": "[1", "convlog.exact": "[]", "convlog.stream": "yes"},
+    ],
+    ids=repr,
+)
+def test_a_span_with_malformed_attributes_does_not_stop_the_log(hostile: dict[str, Any], log: Log) -> None:
+    for attributes in (hostile, {}, hostile):
+        base = {"convlog.turn.id": "x", "convlog.route": "chat", "convlog.client_request": '{"session_id":"s"}'}
+        with trace.get_tracer("hostile").start_as_current_span("span", attributes={**base, **attributes}):
+            pass
+    assert sum(read_document(path)["turn_count"] for path in log.files()) == 3
+    assert not list(log.directory.glob("*/*.damaged-*"))
+
+
+def test_what_is_no_list_of_spans_is_a_failure(tmp_path: Path) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    assert exporter.export(None) is SpanExportResult.FAILURE  # type: ignore[arg-type]
+
+
 def test_otel_says_where_the_turn_comes_from(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     log = Log(tmp_path, resource=Resource.create({"service.name": "my-proxy"}))
     log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
@@ -190,7 +249,9 @@ def test_a_variable_that_cannot_be_read_is_named_and_ignored(
     assert "OTEL_EXPORTER_CONVLOG_STREAM_EVENTS must be all, none or a number; ignoring '-3'" in caplog.text
 
 
-@pytest.mark.parametrize("keywords", [{"stream_events": "some"}, {"directory": 5}, {"directory": "a\0b"}])
+@pytest.mark.parametrize(
+    "keywords", [{"stream_events": "some"}, {"directory": 5}, {"directory": "a\0b"}, {"directory": "~no-such-user/x"}]
+)
 def test_a_keyword_that_cannot_be_used_raises(keywords: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(keywords))):
         ConversationSpanExporter(**keywords)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conversation_log import Log, read_document
 from opentelemetry import trace
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import otel_convlog
@@ -48,12 +48,13 @@ class _NumberedTurns(IdGenerator):
         return 1 << 64  # the last eight hex digits, which go into the turn's id, are zeros
 
 
+@pytest.mark.parametrize("processor", [SimpleSpanProcessor, BatchSpanProcessor])
 @pytest.mark.parametrize("name", _DOCUMENTS)
-def test_document_is_the_specified_one(name: str, tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+def test_document_is_the_specified_one(name: str, processor: Any, tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     golden = json.loads((_GOLDEN / "documents" / f"{name}.json").read_text("utf-8"))
     ids = _NumberedTurns()
     log = Log(tmp_path, id_generator=ids)
-    log.provider.add_span_processor(SimpleSpanProcessor(log.exporter))
+    log.provider.add_span_processor(processor(log.exporter))
     trace.set_tracer_provider(log.provider)
     started: list[dict[str, Any]] = []
     timed: set[str] = set()  # turns whose duration was given

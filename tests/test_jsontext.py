@@ -6,10 +6,13 @@ import collections
 import datetime as dt
 import json
 import math
+import re
+import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -58,6 +61,12 @@ class _Point:
     x: int
 
 
+class _ClassRaises:
+    @property  # type: ignore[misc]  # as a proxy object of a library may have it
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
 class _Unprintable:
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -82,7 +91,7 @@ class _Broken(dict[str, int]):
         1j,
         range(3),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_what_json_does_not_know_is_its_str(value: object) -> None:
     assert from_json(to_json({"v": [value]})) == {"v": [str(value) if value != b"bytes" else "b'bytes'"]}
@@ -115,15 +124,22 @@ def test_an_integer_longer_than_python_prints_is_exact() -> None:
 
 
 def test_a_cycle_is_cut_where_it_closes() -> None:
-    value: dict[str, Any] = {"a": 1}
-    value["self"] = [value]
     shared = ["twice"]
-    value["shared"] = [shared, shared]
+    value: dict[str, Any] = {"shared": [shared, shared, 2**70]}
+    value["self"] = [value]
     assert from_json(to_json(value)) == {
-        "a": 1,
+        "shared": [["twice"], ["twice"], 2**70],
         "self": ["[convlog: circular reference]"],
-        "shared": [["twice"], ["twice"]],
     }
+
+
+def test_a_graph_with_more_paths_than_memory_is_written_once_a_node() -> None:
+    nodes: list[dict[str, Any]] = [{"i": index} for index in range(40)]
+    for node in nodes:
+        node["peers"] = [other for other in nodes if other is not node]
+    text = to_json(nodes)
+    assert len(text) < 100_000
+    assert sorted(int(number) for number in re.findall(rb'"i":(\d+)', text)) == list(range(40))
 
 
 @pytest.mark.parametrize("depth", [5_000, 200_000])
@@ -148,16 +164,85 @@ def test_nesting_that_needs_no_cut_stays_whole_in_a_document(levels: int) -> Non
     for _ in range(levels - 1):
         value = {"k": value} if levels % 2 else [value]
     document = {"turns": [{"stream_trace": {"upstream_events": [from_json(to_json([value]))]}}]}
-    if levels == MAX_DEPTH:
-        assert to_indented_json(document) == _as_python_writes(document)
-    else:  # deeper than orjson writes there: cut rather than refused
-        assert b"cut here" in to_indented_json(document)
+    assert to_indented_json(document) == _as_python_writes(document)
+
+
+class _Colour(Enum):
+    RED = "red"
+
+
+class _Header(str, Enum):
+    AUTH = "Authorization"
+
+    def __str__(self) -> str:
+        return "not this"
+
+
+class _Reversed(dict[str, Any]):
+    def items(self) -> Any:
+        return reversed(super().items())
+
+
+@pytest.mark.parametrize("beside", [1, 2**70], ids=["fast", "careful"])
+def test_subclasses_are_written_as_python_s_json_writes_them(beside: int) -> None:
+    ordered = collections.OrderedDict(a=1, b=2)
+    ordered.move_to_end("a")
+    value = {"ordered": ordered, "reversed": _Reversed(a=1, b=2), "text": _Header.AUTH, "beside": beside}
+    assert to_indented_json(from_json(to_json(value))) == _as_python_writes(value)
+    assert from_json(to_json([_Colour.RED, beside])) == ["red", beside]
+
+
+@pytest.mark.parametrize("value", [5e-05, 1e-7, -1e-06, 9.99e-5, [5e-05], {"a": [[1e-9]]}, "type-7,", "one-0.0000"])
+def test_a_single_small_float_has_python_s_text(value: Any) -> None:
+    assert to_indented_json(value) == _as_python_writes(value)
+    assert to_indented_json({"long": "x" * 5_000, "v": value}) == _as_python_writes({"long": "x" * 5_000, "v": value})
+
+
+_CHANGING = """
+import sys, threading, time
+from datetime import datetime, timezone
+from otel_convlog.jsontext import to_json
+sys.setswitchinterval(1e-6)
+class Clears:
+    def __init__(self, target): self.target = target
+    def __str__(self):
+        self.target.clear()
+        return "cleared"
+for _ in range(300):
+    target = []
+    target.extend([Clears(target)] + [{"a%d" % i: "b" * i} for i in range(50)])
+    to_json({"a": target})
+at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+messages = [{"role": "user", "content": "hi", "at": at} for _ in range(40)]
+stop = time.monotonic() + 3
+def change():
+    while time.monotonic() < stop:
+        messages.append({"role": "user", "content": "x" * 20, "at": at})
+        if len(messages) > 60:
+            del messages[:40]
+threads = [threading.Thread(target=change) for _ in range(2)]
+for thread in threads: thread.start()
+while time.monotonic() < stop:
+    to_json({"messages": messages})
+for thread in threads: thread.join()
+print("alive")
+"""
+
+
+def test_a_container_that_changes_while_it_is_encoded_does_no_harm() -> None:
+    result = subprocess.run([sys.executable, "-c", _CHANGING], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "alive\n")
 
 
 @pytest.mark.parametrize("value", [_Unprintable(), [_Unprintable()], _Broken(a=1), {"k": _Broken(a=1)}], ids=repr)
 def test_an_object_that_cannot_be_read_does_not_take_the_rest_with_it(value: object) -> None:
     back = json.loads(to_json({"kept": 1, "broken": value}))
     assert back["kept"] == 1
+
+
+def test_an_object_without_a_class_does_not_take_the_rest_with_it() -> None:
+    text = to_json({"kept": 1, "broken": [_ClassRaises()]})
+    assert json.loads(text) == {"kept": 1, "broken": ["<unprintable _ClassRaises>"]}
 
 
 def test_a_generator_is_not_consumed() -> None:

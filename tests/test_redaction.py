@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import httpx
@@ -66,6 +67,25 @@ class _Raises:
 )
 def test_what_has_no_header_names_gives_no_headers(headers: object) -> None:
     assert sanitize_headers(headers) == {}
+
+
+class _Name(str, Enum):
+    AUTH = "Authorization"
+
+    def __str__(self) -> str:
+        return f"Name.{self.name}"
+
+
+@pytest.mark.parametrize(
+    "name", [_Name.AUTH, b"Authorization", bytearray(b"authorization"), memoryview(b"AUTHORIZATION")]
+)
+def test_a_secret_is_masked_whatever_its_name_is_made_of(name: Any) -> None:
+    (shown,) = sanitize_headers([(name, "Bearer sk-1234567890")]).values()
+    assert shown == "Bear***7890"
+
+
+def test_one_header_that_cannot_be_read_does_not_take_the_others_with_it() -> None:
+    assert sanitize_headers({"a": 1, _Raises(): 2, "b": 3}) == {"a": 1, "b": 3}
 
 
 def test_a_secret_that_cannot_be_read_is_masked() -> None:

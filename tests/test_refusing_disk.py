@@ -171,11 +171,11 @@ def test_a_forked_child_leaves_what_waits_to_its_parent(tmp_path: Path, spans: S
 def test_with_fsync_a_turn_is_synced_before_it_is_acknowledged(
     tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[str] = []
+    synced: list[int] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
-        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))  # noqa: PTH115, PTH119
+        synced.append(os.fstat(descriptor).st_ino)
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -184,10 +184,12 @@ def test_with_fsync_a_turn_is_synced_before_it_is_acknowledged(
     exporter = ConversationSpanExporter(directory=tmp_path / "always", fsync="always")
     exporter.export(spans[:4])  # one batch: one sync a file, and the folders of new ones
     (day,) = (tmp_path / "always").glob("????-??-??")
-    assert sorted(synced) == sorted(["c0.json", "c1.json", *(day.name, "always") * 2])
+    files = [(day / name).stat().st_ino for name in ("c0.json", "c1.json")]
+    folders = [day.stat().st_ino, day.parent.stat().st_ino]
+    assert sorted(synced) == sorted(files + 2 * folders)
     synced.clear()
     exporter.export(spans[4:])
-    assert synced == ["c0.json", "c1.json"]
+    assert synced == files
 
 
 def test_a_file_whose_sync_fails_is_written_anew(

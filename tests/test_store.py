@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -294,6 +295,166 @@ def test_a_document_in_another_layout_is_taken_over_whole(
     _write(store, make_turn(4))  # from here on it is one of ours
     assert path.stat().st_ino == inode
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"turns": [{"turn_id": "t", "x": 1}, {}]},
+        {"turns": [{"turn_id": "t"}, "x", []]},
+        {"turns": [None]},
+        {"conversation_id": {"a": 1}},
+        {"route": ["a"]},
+        {"created_at": "\uff12026-11-23T08:06:10.123456Z"},
+        {"created_at": "0001-01-01T00:00:00+23:59"},
+        {"last_client_model": {"a": [1]}},
+        {"turn_count": "many"},
+    ],
+    ids=repr,
+)
+def test_a_strange_document_neither_stops_the_log_nor_is_lost(change: dict[str, Any], tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1), make_turn(2))
+    foreign = {**read_document(path), **change}
+    path.write_text(json.dumps(foreign))
+    for number in (3, 4):
+        _write(store, make_turn(number))
+    document = read_document(path)
+    beside = list(path.parent.glob("*.damaged-*"))
+    assert [turn["turn_id"][-1] for turn in document["turns"][-2:]] == ["3", "4"]
+    assert beside or document["turns"][:-2] == foreign["turns"]
+
+
+def test_a_repair_that_does_not_help_puts_the_file_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1))
+    path.write_text(json.dumps(read_document(path)))
+    before = path.read_bytes()
+    monkeypatch.setattr(sys.modules["otel_convlog.store.repair"], "_write_document", lambda *_: None)
+    _write(store, make_turn(2))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["2"]
+    assert path.with_name("c.json.damaged-1").read_bytes() == before
+
+
+def test_every_damaged_file_is_kept(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    for number in range(1, 4):
+        path = store.path_of(make_turn(1))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"damage %d" % number)
+        _write(store, make_turn(number))
+        path.unlink()
+    kept = {entry.name: entry.read_bytes() for entry in path.parent.glob("*.damaged-*")}
+    assert kept == {f"c.json.damaged-{number}": b"damage %d" % number for number in (1, 2, 3)}
+
+
+def test_turns_of_a_megabyte_are_found_again(tmp_path: Path) -> None:
+    first, second = ConversationStore(tmp_path), ConversationStore(tmp_path)
+    turns = [make_turn(number, "x" * (1_048_576 - 2_000 + 7 * number)) for number in range(1, 40, 4)]
+    path = _write(first, *turns)
+    for turn in turns:
+        _write(second, turn)
+    assert [turn["turn_id"] for turn in read_document(path)["turns"]] == [turn.record.turn_id for turn in turns]
+
+
+def test_a_file_that_was_replaced_twice_is_read_again_though_its_inode_is_the_same(tmp_path: Path) -> None:
+    first, second = ConversationStore(tmp_path), ConversationStore(tmp_path)
+    path = _write(first, make_turn(1, "x" * 5_000))
+    _write(first, make_turn(2))
+    _write(second, make_turn(1, "short"))
+    _write(second, make_turn(1, "short"))
+    _write(second, make_turn(3))
+    _write(first, make_turn(3, "again"))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["1", "2", "3"]
+
+
+def test_a_replacement_works_beside_what_a_crash_has_left(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1), make_turn(2))
+    path.with_name(".c.json.tmp").write_bytes(b"left over")
+    _write(store, make_turn(1, "new"))
+    assert read_document(path)["turns"][0]["client_request"] == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_turns_written_together_stand_as_if_written_one_by_one(tmp_path: Path) -> None:
+    turns = [
+        make_turn(1, "a"),
+        make_turn(2, "b", client_model="m2"),
+        make_turn(1, "again"),
+        make_turn(3),
+        make_turn(3, "x"),
+    ]
+    together = _write(ConversationStore(tmp_path / "together"), *turns)
+    store = ConversationStore(tmp_path / "alone")
+    for turn in turns:
+        alone = _write(store, turn)
+    assert together.read_bytes() == alone.read_bytes()
+    assert read_document(alone)["turn_count"] == 3
+
+
+def test_a_turn_id_outside_the_turns_is_not_taken_for_a_turn(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1), make_turn(2))
+    document = read_document(path)
+    document["archive"] = [{"a": 1, "turn_id": f"turn_{number:024x}"} for number in (1, 9)]
+    path.write_text(json.dumps(document))
+    for number in (1, 9):
+        _write(ConversationStore(tmp_path), make_turn(number, "new"))
+    after = read_document(path)
+    assert after["archive"] == document["archive"]
+    assert [(turn["turn_id"][-1], turn["client_request"]) for turn in after["turns"]] == [
+        ("1", "new"),
+        ("2", None),
+        ("9", "new"),
+    ]
+
+
+def _replace_and_append(directory: Path, worker: int) -> None:
+    store = ConversationStore(directory)
+    for number in range(30):
+        _write(store, make_turn(worker * 100 + number, "x" * number))
+        _write(store, make_turn(worker * 100 + number // 2, "y" * number))
+
+
+def test_processes_that_replace_turns_lose_none(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_replace_and_append, args=(tmp_path, worker)) for worker in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    (path,) = tmp_path.glob("*/*.json")
+    held = sorted(int(turn["turn_id"][5:], 16) for turn in read_document(path)["turns"])
+    assert held == sorted(worker * 100 + number for worker in range(4) for number in range(30))
+
+
+def test_no_reader_finds_a_new_conversation_empty(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = store.path_of(make_turn(1))
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_SH)
+                    if os.fstat(file.fileno()).st_nlink:
+                        seen.append(len(file.read()))
+            except FileNotFoundError:
+                continue
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(400):
+        _write(store, make_turn(1))
+        path.unlink()
+    stop.set()
+    reader.join(30)
+    assert seen
+    assert 0 not in seen
 
 
 def test_an_append_touches_as_many_bytes_in_a_long_file_as_in_a_short_one(tmp_path: Path) -> None:

@@ -21,8 +21,16 @@ __all__ = ["explicit_id", "get_conversation_id", "identify"]
 
 
 def identify(record: TurnRecord) -> Identity:
-    """Find the conversation of a turn."""
-    return _identity(record.route, record.client_request)
+    """Find the conversation of a turn.
+
+    A request that the SDK's limits have cut tells neither its id nor its history; then the id that the turn has read
+    from it before counts, else the turn is a conversation of its own.
+    """
+    if record.request_is_whole:
+        return _identity(record.route, record.client_request)
+    if record.named_conversation:
+        return Identity(record.named_conversation, "explicit")
+    return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn")
 
 
 def get_conversation_id(*, route: str, payload: object) -> str:
@@ -36,7 +44,10 @@ def get_conversation_id(*, route: str, payload: object) -> str:
         An id of 1 to 120 letters, digits, ``-``, ``_`` and ``.``.
     """
     # Through JSON, so that a request gives the same id here as from its span.
-    return _identity(from_json(to_json(route)), from_json(to_json(payload))).conversation_id
+    try:
+        return _identity(from_json(to_json(route)), from_json(to_json(payload))).conversation_id
+    except (ValueError, RecursionError):  # an orjson.Fragment that is no JSON; a stack that is nearly full
+        return seed_id("", None)
 
 
 def _identity(route: Json, payload: Json) -> Identity:

@@ -34,6 +34,7 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     upstream_events = _stream_events(span, names.UPSTREAM_EVENTS_EVENT, fields)
     client_events = _stream_events(span, names.CLIENT_EVENTS_EVENT, fields)
     updated_at = attributes.get(names.UPDATED_AT)
+    named = attributes.get(names.GEN_AI_CONVERSATION_ID)
     return TurnRecord(
         turn_id=turn_id(context.trace_id, context.span_id),
         route=fields.plain(names.ROUTE),
@@ -58,6 +59,8 @@ def read(span: ReadableSpan) -> TurnRecord | None:
         error=fields.json(names.ERROR),
         duration_ms=_duration_ms(attributes.get(names.DURATION_MS), ended_ns - started_ns),
         usage=fields.json(names.USAGE),
+        request_is_whole=names.CLIENT_REQUEST in attributes and "client_request" not in fields.truncated,
+        named_conversation=named if isinstance(named, str) else None,
         trace=_trace(span, context, fields.truncated),
     )
 
@@ -73,8 +76,8 @@ class _Fields:
 
     def plain(self, name: str) -> Json:
         """Return a field that is usually text; what is not stands, exactly, in one attribute beside."""
-        value = self._attributes.get(name, "")
-        return self._exact.get(name, value if isinstance(value, (str, int, float)) else str(value))
+        value = self._exact.get(name, self._attributes.get(name, ""))
+        return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
     def json(self, name: str, default: Json = None) -> Json:
         """Return a field that is JSON text; the text itself where it has been cut."""
@@ -115,11 +118,9 @@ def _duration_ms(given: object, span_ns: int) -> float:
 
 
 def _trace(span: ReadableSpan, context: SpanContext, truncated: list[Json]) -> dict[str, Json]:
-    lost: dict[str, Json] = {
-        kind: count
-        for kind, count in (("attributes", span.dropped_attributes), ("events", span.dropped_events))
-        if count
-    }
+    of_events = sum(event.dropped_attributes for event in span.events)
+    counts = {"attributes": span.dropped_attributes + of_events, "events": span.dropped_events}
+    lost: dict[str, Json] = {kind: count for kind, count in counts.items() if count}
     if truncated:
         lost["truncated"] = truncated
     trace: dict[str, Json] = {

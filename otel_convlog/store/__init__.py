@@ -74,10 +74,17 @@ class ConversationStore:
         Raises:
             OSError: They could not be written. What was in the file is still there.
         """
-        rest = list({turn.turn_id: turn for turn in turns}.values())
+        rest, repaired = list(turns), False
         while rest:
             with locked_file(path, durable=self._fsync) as file:
-                rest = self._write_step(file, rest)
+                whole = commit.inspect(file)
+                if whole is None and file.size:
+                    # A file that is not whole after its repair has met a fault of ours, which must not hold up the log.
+                    repair(file, rest[0], salvage=not repaired)
+                    repaired = True
+                    continue
+                count = self._write_step(file, whole, rest)
+            rest = rest[count:]
 
     def prune(self, *, max_age_days: float | None, max_bytes: int | None) -> int:
         """Remove conversations that are past the bounds; see `otel_convlog.store.retention.prune`."""
@@ -87,24 +94,29 @@ class ConversationStore:
         """Close the catalog. Writing goes on being possible, and opens it again."""
         self._catalog.close()
 
-    def _write_step(self, file: LockedFile, turns: list[RenderedTurn]) -> list[RenderedTurn]:
-        """Write what can be written before the path names another file; return the rest."""
-        if file.size == 0:
-            first_offset = commit.create(file, turns)
-            self._note(file, None, first_offset, turns)
-            return []
-        whole = commit.inspect(file)
-        if whole is None:
-            repair(file, turns[0])
-            return turns
-        known = self._known_turns.of(file, whole)
+    def _write_step(self, file: LockedFile, whole: commit.Whole | None, turns: Sequence[RenderedTurn]) -> int:
+        """Write the first of the turns, as many as go in one step; return how many these are."""
+        known = self._known_turns.of(file, whole) if whole else set()
+        new: dict[str, RenderedTurn] = {}
         for turn in turns:
-            if turn.turn_id in known and commit.replace_turn(file, whole, turn):
-                return [other for other in turns if other is not turn]
-        first_offset = commit.append(file, whole, turns)
-        self._known_turns.add(file.path, [turn.turn_id for turn in turns], commit.end_of(first_offset, turns))
-        self._note(file, whole, first_offset, turns)
-        return []
+            if turn.turn_id in known or turn.turn_id in new:
+                break
+            new[turn.turn_id] = turn
+        if whole is None:
+            self._note(file, None, commit.create(file, list(new.values())), list(new.values()))
+            return len(new)
+        if not new and commit.replace_turn(file, whole, turns[0]):
+            return 1
+        added = list(new.values()) or [turns[0]]
+        first_offset = commit.append(file, whole, added)
+        self._known_turns.add(
+            file.path,
+            [turn.turn_id for turn in added],
+            commit.offsets(first_offset, added)[-1],
+            commit.end_of(first_offset, added),
+        )
+        self._note(file, whole, first_offset, added)
+        return len(added)
 
     def _note(
         self, file: LockedFile, before: commit.Whole | None, first_offset: int, turns: Sequence[RenderedTurn]

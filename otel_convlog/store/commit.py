@@ -178,7 +178,8 @@ def _sync_or_rewrite(file: LockedFile) -> None:
 
 
 def _find_turn(file: LockedFile, whole: Whole, turn_id: str) -> tuple[int, int] | None:
-    marker = file.find(document.TURN_ID + turn_id.encode() + b'"', 0, whole.tail_offset)
+    turns_start = file.find(document.TURNS_START, 0, whole.tail_offset)
+    marker = file.find(document.TURN_ID + turn_id.encode() + b'"', max(0, turns_start), whole.tail_offset)
     if marker < 0:
         return None
     start = file.rfind(document.TURN_START, 0, marker + 1) + 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TIME_BYTES = 27  # otel_convlog.times.format_time
 
 SEPARATOR = b",\n"  # between two turns
+TURNS_START = b'\n  "turns": [\n'
 TURN_START = b"\n    {\n"
 TURN_END = b"\n    }"
 TURN_ID = b'\n      "turn_id": "'
@@ -186,11 +187,8 @@ def find_tail(ending: bytes) -> tuple[int, int] | None:
         The offset of the tail, and the document's ``turn_count``; None where there is none (or the ending is too
         short).
     """
-    offset = ending.rfind(TURN_END + TAIL_START)
-    if offset < 0:
-        return None
-    offset += len(TURN_END)
-    match = _TAIL.fullmatch(ending, offset)
+    offset = ending.rfind(TAIL_START)
+    match = _TAIL.fullmatch(ending, offset) if offset >= 0 else None
     return (offset, int(match[1])) if match else None
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_convlog.store.document import TURN_ID
+from otel_convlog.store.document import TURN_ID, TURNS_START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from otel_convlog.store.commit import Whole
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 _MOST_FILES = 1024
 _MOST_TURNS = 200_000  # about 20 MB
 _LONGEST_ID_BYTES = 256
+_WINDOW_BYTES = 1024  # from a turn's beginning this far at most stands its id
 
 
 @dataclass
 class _Known:
     inode: int
-    created_at: bytes  # an inode's number is used again, a conversation's time is not
-    read_to: int
+    created_at: bytes
     turn_ids: set[str]
+    read_to: int = 0
+    last_id: str = ""
+    last_offset: int = 0  # of the last turn that was read, or of its id
 
 
 class KnownTurns:
@@ -45,21 +48,24 @@ class KnownTurns:
         known = self._files.pop(file.path, None)
         if known is not None:
             self._turns -= len(known.turn_ids)
-        if known is None or known.inode != file.inode or known.created_at != whole.times.created_at:
-            known = _Known(file.inode, whole.times.created_at, 0, set())
+        if known is None or not _is_still(known, file, whole):
+            known = _Known(file.inode, whole.times.created_at, set())
         if known.read_to < whole.tail_offset:
-            known.turn_ids.update(_turn_ids(file, known.read_to, whole.tail_offset))
+            start = known.read_to or max(0, file.find(TURNS_START, 0, whole.tail_offset))
+            for turn_id, offset in _turn_ids(file, start, whole.tail_offset):
+                known.turn_ids.add(turn_id)
+                known.last_id, known.last_offset = turn_id, offset
             known.read_to = whole.tail_offset
         self._keep(file.path, known)
         return known.turn_ids
 
-    def add(self, path: Path, turn_ids: Iterable[str], read_to: int) -> None:
-        """Note the turns that this process has appended itself, up to the offset of the new tail."""
+    def add(self, path: Path, turn_ids: Sequence[str], last_offset: int, read_to: int) -> None:
+        """Note the turns that this process has appended itself: where the last of them stands, and where it ends."""
         known = self._files.get(path)
         if known is not None:
             before = len(known.turn_ids)
             known.turn_ids.update(turn_ids)
-            known.read_to = read_to
+            known.last_id, known.last_offset, known.read_to = turn_ids[-1], last_offset, read_to
             self._turns += len(known.turn_ids) - before
 
     def _keep(self, path: Path, known: _Known) -> None:
@@ -73,7 +79,18 @@ class KnownTurns:
             self._turns -= len(oldest.turn_ids)
 
 
-def _turn_ids(file: LockedFile, start: int, end: int) -> Iterable[str]:
+def _is_still(known: _Known, file: LockedFile, whole: Whole) -> bool:
+    """Say whether what was read of a file still stands there.
+
+    An inode's number alone does not tell: a file system gives that of a file that was replaced to the next but one.
+    """
+    if known.inode != file.inode or known.created_at != whole.times.created_at or known.read_to > whole.tail_offset:
+        return False
+    return TURN_ID + known.last_id.encode() + b'"' in file.read(known.last_offset, _WINDOW_BYTES)
+
+
+def _turn_ids(file: LockedFile, start: int, end: int) -> Iterator[tuple[str, int]]:
     while (start := file.find(TURN_ID, start, end)) >= 0:
+        found = file.read(start + len(TURN_ID), _LONGEST_ID_BYTES).partition(b'"')[0]
+        yield found.decode("utf-8", "replace"), start
         start += len(TURN_ID)
-        yield file.read(start, _LONGEST_ID_BYTES).partition(b'"')[0].decode("utf-8", "replace")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -153,7 +154,13 @@ def locked_file(path: Path, *, durable: bool = False) -> Iterator[LockedFile]:
         OSError: It cannot be opened; also where the path is a symbolic link, or no regular file.
     """
     while True:
-        with _locked(_open_or_create(path), fcntl.LOCK_EX) as descriptor:
+        try:
+            descriptor, new = _open(path, os.O_RDWR), None
+        except FileNotFoundError:
+            descriptor, new = _create_beside(path)
+        with _locked(descriptor, fcntl.LOCK_EX):
+            if new is not None:
+                _give_name(new, path)
             if (status := _status_at(path, descriptor)) is not None:
                 yield LockedFile(path, descriptor, durable=durable, status=status)
                 return
@@ -237,13 +244,29 @@ def _locked(descriptor: int, operation: int) -> Iterator[int]:
             os.close(descriptor)
 
 
-def _open_or_create(path: Path) -> int:
+def _create_beside(path: Path) -> tuple[int, Path]:
+    """Make an empty file beside a path, which gets the path's name once it is locked: no reader finds it empty."""
+    new = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    flags = os.O_RDWR | os.O_TRUNC
     try:
-        return _open(path, os.O_RDWR | os.O_CREAT)
+        return _open(new, flags | os.O_CREAT), new
     except FileNotFoundError:  # the day's first turn
         path.parent.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        return _open(path, os.O_RDWR | os.O_CREAT)
+        return _open(new, flags | os.O_CREAT), new
+
+
+def _give_name(new: Path, path: Path) -> None:
+    """Give a new file its name; where another writer was faster the caller sees it, and opens that writer's file."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: for a moment a reader may find an empty file, which the caller opens
+        with suppress(FileExistsError):
+            os.close(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _open(path: Path, flags: int) -> int:

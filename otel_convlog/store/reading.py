@@ -209,7 +209,7 @@ def _opened(path: Path) -> Iterator[tuple[LockedFile, commit.Whole]]:
 
 
 def _turns(file: LockedFile, end: int) -> Iterator[StoredTurn]:
-    start = file.find(document.TURN_START, 0, end)
+    start = file.find(document.TURN_START, max(0, file.find(document.TURNS_START, 0, end)), end)
     while 0 <= start < end:
         stop = file.find(document.TURN_END, start + 1, end)
         length = stop + len(document.TURN_END) - (start + 1)

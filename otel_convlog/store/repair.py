@@ -35,26 +35,27 @@ _UNFINISHED = re.compile(r"\0(?!\0)")  # document.UNFINISHED, and not one of a r
 _DECODER = JSONDecoder(parse_int=exact_int, parse_constant=lambda _: None)
 
 
-def repair(file: LockedFile, incoming: RenderedTurn) -> None:
+def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) -> None:
     """Replace the file by a whole document with the turns that are whole in it; remove it where there are none.
 
     Args:
         file: The file, locked by the caller, who opens its path anew afterwards.
         incoming: The turn that is to be written; what the old document does not say is taken from it.
+        salvage: Whether to take turns from it; else it is only put aside.
 
     Raises:
         OSError: The new file could not be written; the old one is as it was.
     """
     path = file.path
     data = file.read(0, file.size)
-    old = _as_object(data)
+    old = _as_object(data) if salvage else None
     turns = old.get("turns") if old else None
     if old and turns and isinstance(turns, list):
         _write_document(file, old, turns, incoming)
         _logger.warning("%s was in another layout; it has been rewritten with everything in it", path)
         return
     text = data.decode("utf-8", "backslashreplace")
-    salvaged = _whole_turns(text)
+    salvaged = _whole_turns(text) if salvage else []
     beside = _keep_beside(path, data)
     if salvaged:
         _write_document(file, document.head_fields(data), salvaged, incoming)
@@ -102,8 +103,8 @@ def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], i
     dicts = [turn for turn in turns if isinstance(turn, dict)]
     first, last = (dicts[0], dicts[-1]) if dicts else ({}, {})
     fields: dict[str, Json] = {
-        "conversation_id": old.get("conversation_id", incoming.conversation_id),
-        "route": old.get("route", first.get("route", incoming.route)),
+        "conversation_id": _plain(old.get("conversation_id", incoming.conversation_id)),
+        "route": _plain(old.get("route", first.get("route", incoming.route))),
         "created_at": _time(old.get("created_at"), first.get("started_at"), default=incoming.started_at),
         "updated_at": _time(old.get("updated_at"), last.get("updated_at"), default=incoming.updated_at),
     }
@@ -114,11 +115,14 @@ def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], i
     with replacement_file(file) as new:
         content = document.head(fields) + document.SEPARATOR.join(document.turn_body(turn) for turn in turns)
         new.write(0, content)
-        new.write(len(content), document.tail(_scalar(model), _scalar(backend), len(turns)))
+        new.write(
+            len(content), document.tail(to_indented_json(_plain(model)), to_indented_json(_plain(backend)), len(turns))
+        )
 
 
-def _scalar(value: Json) -> bytes:
-    return to_indented_json("" if isinstance(value, (dict, list)) else value)
+def _plain(value: Json) -> Json:
+    """Return a value that stands on one line, as the head and the tail of a document of ours have them."""
+    return str(value) if isinstance(value, (dict, list)) else value
 
 
 def _time(*candidates: Json, default: str) -> str:
@@ -130,11 +134,10 @@ def _time(*candidates: Json, default: str) -> str:
             return candidate
         try:
             time = datetime.fromisoformat(candidate.replace("Z", "+00:00"))
-        except ValueError:
+            time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+            return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        except (ValueError, OverflowError):
             continue
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=timezone.utc)
-        return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     return default
 
 
@@ -148,7 +151,7 @@ def _keep_beside(path: Path, data: bytes) -> Path:
         except FileExistsError:
             number += 1
         except OSError:  # a file system without links
-            with beside.open("xb") as copy:
+            with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as copy:
                 copy.write(data)
             return beside
         else:

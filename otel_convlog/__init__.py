@@ -18,6 +18,8 @@ them. It is registered as ``convlog`` in ``OTEL_TRACES_EXPORTER``, or by hand::
     provider.shutdown()  # data/conversations/<today>/conv_9f2dc8598fa04db01862a871.json
 """
 
+from typing import TYPE_CHECKING
+
 from otel_convlog import attributes
 from otel_convlog._version import __version__
 from otel_convlog.calls import (
@@ -31,10 +33,12 @@ from otel_convlog.calls import (
     set_stream_summary,
     start_turn,
 )
-from otel_convlog.exporter import ConversationSpanExporter
 from otel_convlog.identity import get_conversation_id
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.turn import Turn
+
+if TYPE_CHECKING:
+    from otel_convlog.exporter import ConversationSpanExporter
 
 __all__ = [
     "ConversationSpanExporter",
@@ -53,3 +57,12 @@ __all__ = [
     "set_stream_summary",
     "start_turn",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # The exporter, and with it the store, is imported where it is used: instrumented code alone needs neither.
+    if name == "ConversationSpanExporter":
+        from otel_convlog.exporter import ConversationSpanExporter  # noqa: PLC0415
+
+        return ConversationSpanExporter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from math import isfinite
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, ParamSpec, cast
 
@@ -19,8 +18,8 @@ from otel_convlog.identity.explicit import explicit_id
 from otel_convlog.jsontext import CAREFUL_MARK, to_json
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.settings import switched_off
+from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
 from otel_convlog.times import format_time
-from otel_convlog.usage import token_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,20 +33,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/ (gen_ai.operation.name)
-_OPERATIONS = {
-    "chat": "chat",
-    "responses": "chat",
-    "messages": "chat",
-    "gemini": "generate_content",
-    "embeddings": "embeddings",
-}
-
-_USAGE_NAMES = (names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS)
-
 _MOST_NEEDED = (names.ROUTE, names.CLIENT_REQUEST, names.GEN_AI_CONVERSATION_ID)
-
-_LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
 
 _P = ParamSpec("_P")
 
@@ -141,10 +127,10 @@ class Turn:
         tracer = _tracer()
         if tracer is None:
             return
-        head: dict[str, AttributeValue] = {names.STREAM: _truth(stream)}
+        head: dict[str, AttributeValue] = {names.STREAM: truth(stream)}
         exact: dict[str, object] = {}
         for name, value in plain.items():
-            head[name] = text = _attribute_text(value)
+            head[name] = text = attribute_text(value)
             if text is not value and (value is None or issubclass(type(value), (str, int, float))):
                 exact[name] = value
         span = _start_span(tracer, head)
@@ -220,7 +206,7 @@ class Turn:
         kind = error.get("type") if isinstance(error, dict) else None
         # "_OTHER" is the conventions' word for an error without a name
         # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/)
-        self._fail(_attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
+        self._fail(attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
 
     @_never_raises
     def finalize(self, *, usage: object = None, duration_ms: float | None = None) -> None:
@@ -276,16 +262,16 @@ class Turn:
         for key, name in (("model", names.GEN_AI_RESPONSE_MODEL), ("id", names.GEN_AI_RESPONSE_ID)):
             value = response_data.get(key)
             if isinstance(value, str):
-                self._fields[name] = _attribute_text(value)
+                self._fields[name] = attribute_text(value)
 
     @_never_raises
     def _record_exception(self, exc: BaseException) -> None:
         span = self._span
         if span is None:
             return
-        kind = _type_name(exc)
+        kind = type_name(exc)
         if names.ERROR not in self._fields:
-            self._attach(names.ERROR, {"type": kind, "message": _attribute_text(exc)})
+            self._attach(names.ERROR, {"type": kind, "message": attribute_text(exc)})
         self._fail(kind)
         span.record_exception(exc)
 
@@ -296,7 +282,7 @@ class Turn:
         self._span.set_status(Status(StatusCode.ERROR))
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
-        fields: dict[str, AttributeValue] = {**_figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
+        fields: dict[str, AttributeValue] = {**figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
         fields.update(dict(self._fields))  # a snapshot: another thread may still be attaching
         if usage is not None:
             fields[names.USAGE] = _json(usage)
@@ -352,13 +338,7 @@ def can_record() -> bool:
 
 def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
     """Start a turn's span with the attributes that samplers may want to see; None where it is not recording."""
-    operation = _OPERATIONS.get(str(head[names.ROUTE]))
-    if operation is not None:
-        head[names.GEN_AI_OPERATION_NAME] = operation
-    if head[names.CLIENT_MODEL]:
-        head[names.GEN_AI_REQUEST_MODEL] = head[names.CLIENT_MODEL]
-    if head[names.BACKEND]:
-        head[names.GEN_AI_PROVIDER_NAME] = head[names.BACKEND]
+    head.update(genai_attributes(str(head[names.ROUTE]), str(head[names.CLIENT_MODEL]), str(head[names.BACKEND])))
     span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
     return span if span.is_recording() else None
 
@@ -366,54 +346,3 @@ def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
 def _json(value: object) -> str:
     # Not kept as bytes, for events either: orjson's buffer is far larger than a small value, and costly to keep.
     return to_json(value).decode()
-
-
-def _attribute_text(value: object) -> str:
-    """Return text that every backend can encode: a lone surrogate would make others drop the attribute."""
-    if type(value) is str and value.isascii():
-        return value
-    try:
-        text = str(value) if value is not None else ""
-    except Exception:  # noqa: BLE001  a user's __str__ may raise anything
-        return f"<unprintable {type(value).__name__}>"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text
-
-
-def _truth(value: object) -> bool:
-    try:
-        return bool(value)
-    except Exception:  # noqa: BLE001  a user's __bool__ may raise anything
-        return False
-
-
-def _type_name(exc: BaseException) -> str:
-    kind = type(exc)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _figures(usage: object, duration_ms: object) -> dict[str, AttributeValue]:
-    """Return the attributes that are read out of objects of the caller's, which may raise anything."""
-    figures: dict[str, AttributeValue] = {}
-    try:
-        counts = zip(_USAGE_NAMES, token_counts(usage), strict=True)
-        figures.update({name: count for name, count in counts if count is not None})
-    except Exception:  # noqa: BLE001  the usage itself is recorded as JSON
-        figures.clear()
-    if (duration := _number(duration_ms)) is not None:
-        figures[names.DURATION_MS] = duration
-    return figures
-
-
-def _number(duration_ms: object) -> int | float | None:
-    """Return a duration that an attribute can hold; None where none was given, and for 0 (docs/recording.md)."""
-    try:
-        if isinstance(duration_ms, int) and abs(duration_ms) <= _LARGEST_INT:
-            return int(duration_ms) or None
-        number = float(duration_ms)  # type: ignore[arg-type]  # whatever else is no number raises
-    except Exception:  # noqa: BLE001  a user's object may raise anything
-        return None
-    return number if number and isfinite(number) else None

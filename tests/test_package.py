@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import metadata, requires
 from pathlib import Path
 
+import pytest
+
 import otel_convlog
 
 _ROOT = Path(__file__).parents[1]
@@ -31,6 +33,17 @@ print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before} - s
 """
     imported = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert set(imported.split()) <= {"otel_convlog", "orjson", "opentelemetry"}
+
+
+def test_instrumented_code_does_not_load_the_store() -> None:
+    script = "import sys, otel_convlog; print('otel_convlog.store' in sys.modules, 'sqlite3' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == ["False", "False"]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'unknown'"):
+        getattr(otel_convlog, "unknown")  # noqa: B009  mypy knows that it is not there
 
 
 def test_everything_public_is_there_and_sorted() -> None:

@@ -336,6 +336,31 @@ def test_a_repair_that_does_not_help_puts_the_file_aside(tmp_path: Path, monkeyp
     assert path.with_name("c.json.damaged-1").read_bytes() == before
 
 
+@pytest.mark.parametrize("vectored", [True, False], ids=["pwritev", "pwrite"])
+def test_a_system_that_writes_less_than_it_is_asked_to_is_asked_again(
+    vectored: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    if vectored:
+        monkeypatch.setattr(os, "pwritev", lambda descriptor, views, offset: real(descriptor, views[0][:97], offset))
+    else:
+        monkeypatch.delattr(os, "pwritev")
+        monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: real(descriptor, data[:97], offset))
+    store = ConversationStore(tmp_path)
+    turns = [make_turn(number, "é" * number * 50) for number in range(1, 8)]
+    for turn in turns:
+        path = _write(store, turn)
+    assert read_document(path) == json.loads(json.dumps(_expected(turns, turns[-1])))
+
+
+def test_a_large_batch_of_one_conversation_is_written_in_one_go(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    turns = [make_turn(number) for number in range(1, 3_000)]
+    path = _write(store, *turns[:1_500])
+    _write(store, *turns[1_500:])
+    assert len(read_document(path)["turns"]) == 2_999
+
+
 def test_every_damaged_file_is_kept(tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     for number in range(1, 4):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
+_MOST_PIECES = 512  # of one call; systems allow 1,024 (IOV_MAX) and more
 
 _MODE = 0o600
 _DIRECTORY_MODE = 0o700
@@ -79,7 +80,7 @@ class LockedFile:
         """
         views = [memoryview(piece) for piece in pieces]
         while views:
-            written = os.pwritev(self._descriptor, views, offset)
+            written = _write_some(self._descriptor, views[:_MOST_PIECES], offset)
             offset += written
             while views and written >= len(views[0]):
                 written -= len(views.pop(0))
@@ -272,6 +273,13 @@ def _give_name(new: Path, path: Path) -> None:
 def _open(path: Path, flags: int) -> int:
     # Not waiting for a pipe's other end, should the path be one.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _MODE)
+
+
+def _write_some(descriptor: int, views: list[memoryview], offset: int) -> int:
+    """Write pieces, and return how many bytes of them have been written."""
+    if hasattr(os, "pwritev"):
+        return os.pwritev(descriptor, views, offset)
+    return os.pwrite(descriptor, b"".join(views), offset)  # macOS before 11
 
 
 def _status_at(path: Path, descriptor: int) -> os.stat_result | None:

@@ -40,7 +40,7 @@ _SCHEMA = f"""
         last_reply TEXT NOT NULL,
         last_client_model TEXT NOT NULL,
         last_backend TEXT NOT NULL,
-        inode INTEGER NOT NULL,     -- which file it is that has been read,
+        inode TEXT NOT NULL,        -- which file it is that has been read (as text: it may have 64 bits),
         tail_offset INTEGER NOT NULL,  -- how far, in bytes,
         size INTEGER NOT NULL       -- and how long it was then
     ) WITHOUT ROWID;
@@ -77,7 +77,6 @@ _logger = logging.getLogger(__name__)
 # for ever, so one lock of ours is around all that we do with it, and a fork waits for that.
 _lock = threading.Lock()
 _inherited: list[sqlite3.Connection] = []  # never closed: closing would be using them
-
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -173,7 +172,7 @@ class Catalog:
                 " last_backend = ?, tail_offset = ?, size = ? WHERE file = ? AND inode = ? AND tail_offset = ?",
                 (
                     *(state.updated_at, state.turn_count, last.reply, last.client_model, last.backend),
-                    *(state.tail_offset, state.size, state.file, state.inode, known_to),
+                    *(state.tail_offset, state.size, state.file, str(state.inode), known_to),
                 ),
             ).rowcount:
                 return
@@ -200,8 +199,8 @@ class Catalog:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
 
-    def known_files(self) -> dict[str, tuple[int, int]]:
-        """Return the inode and the size of every file as it was read."""
+    def known_files(self) -> dict[str, tuple[str, int]]:
+        """Return the inode, as text, and the size of every file as it was read."""
         return {file: (inode, size) for file, inode, size in self.query("SELECT file, inode, size FROM conversations")}
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
@@ -260,15 +259,23 @@ class Catalog:
     def _give_up(self, error: Exception) -> None:
         """Do without the catalog for a while; throw it away where it is damaged."""
         self._drop_connection()
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+        if (
+            type(error) is sqlite3.DatabaseError and self._remove()
+        ):  # not one of its subclasses: the file is no database
             _logger.warning("%s was damaged (%s) and is made anew from the files", self.path, error)
             return
         self._left_alone_until = monotonic() + _PAUSE_S
         if not self._warned:
             self._warned = True
             _logger.warning("%s cannot be used (%s); the log goes on without it", self.path, error)
+
+    def _remove(self) -> bool:
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -314,7 +321,7 @@ def _insert_conversation(connection: sqlite3.Connection, state: FileState, first
         (
             *(state.file, _text(state.conversation_id), _text(state.route)),
             *(state.created_at, state.updated_at, state.turn_count),
-            *(first_text, last.reply, last.client_model, last.backend, state.inode, state.tail_offset, state.size),
+            *(first_text, last.reply, last.client_model, last.backend, str(state.inode), state.tail_offset, state.size),
         ),
     )
 

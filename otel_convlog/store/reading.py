@@ -166,7 +166,7 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
             name = path.relative_to(directory).as_posix()
             present.add(name)
             status = path.lstat()
-            if known.get(name) != (status.st_ino, status.st_size):
+            if known.get(name) != (str(status.st_ino), status.st_size):
                 count += _index(catalog, path, name)
         for name in set(catalog.known_files()) - present:
             catalog.forget(name)

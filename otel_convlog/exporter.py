@@ -110,10 +110,10 @@ class ConversationSpanExporter(SpanExporter):
         try:
             by_file, unreadable = self._read(spans)
             lost = unreadable + self._write(self._pending.take(at_once=False), by_file)
-            self._prune_beside()
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
+        self._prune_beside()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
@@ -154,25 +154,56 @@ class ConversationSpanExporter(SpanExporter):
 
     def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
         """Write turns, those that waited before the new ones of the same file; return how many are lost."""
-        lost = recovered = 0
-        for path in {**waiting, **new}:
-            old = waiting.get(path, [])
-            turns = old + new.get(path, [])
-            try:
-                self._store.write(path, turns)
-            except OSError as error:
-                dropped = self._pending.keep(path, turns, error)
-                self._count(0, dropped)
-                lost += dropped
-            except Exception:
-                self._count(0, len(turns))
-                lost += len(turns)
-                _logger.exception("%d turns of %s are lost", len(turns), path)
-            else:
-                self._count(len(turns), 0)
-                recovered += len(old)
-        if waiting:
-            self._pending.settle(recovered)
+        lost = 0
+        untried = dict(waiting)
+        try:
+            for path in waiting:
+                lost += self._try_again(path, untried)
+            for path, turns in new.items():
+                if self._pending.waits(path):
+                    lost += self._keep(path, turns)
+                else:
+                    lost += self._try(path, turns)
+        finally:  # also when a signal's handler ends the process here
+            for path, turns in untried.items():
+                self._pending.put_back(path, turns)
+        if waiting or new:
+            self._pending.settle()
+        return lost
+
+    def _try_again(self, path: Path, untried: dict[Path, list[RenderedTurn]]) -> int:
+        turns = untried[path]
+        try:
+            self._store.write(path, turns)
+        except OSError:
+            return 0  # they wait on
+        except Exception:
+            _logger.exception("%d turns of %s are lost", len(turns), path)
+            del untried[path]
+            self._pending.drop(path, turns)
+            self._count(0, len(turns))
+            return len(turns)
+        del untried[path]
+        self._pending.written(path, turns)
+        self._count(len(turns), 0)
+        return 0
+
+    def _try(self, path: Path, turns: list[RenderedTurn]) -> int:
+        try:
+            self._store.write(path, turns)
+        except OSError as error:
+            return self._keep(path, turns, error)
+        except Exception:
+            _logger.exception("%d turns of %s are lost", len(turns), path)
+            self._count(0, len(turns))
+            return len(turns)
+        self._pending.works()
+        self._count(len(turns), 0)
+        return 0
+
+    def _keep(self, path: Path, turns: list[RenderedTurn], error: OSError | None = None) -> int:
+        lost = self._pending.keep(path, turns, error)
+        self._count(0, lost)
         return lost
 
     def _count(self, written: int, failed: int) -> None:
@@ -186,7 +217,10 @@ class ConversationSpanExporter(SpanExporter):
         if (settings.max_age_days is None and settings.max_bytes is None) or monotonic() < self._next_pruning:
             return
         self._next_pruning = monotonic() + _PRUNING_INTERVAL_S
-        threading.Thread(target=self._prune, name="convlog-retention", daemon=True).start()
+        try:
+            threading.Thread(target=self._prune, name="convlog-retention", daemon=True).start()
+        except RuntimeError:  # no more threads; or the interpreter is ending
+            _logger.warning("retention could not be started", exc_info=True)
 
     def _prune(self) -> None:
         try:

@@ -18,7 +18,7 @@ from otel_convlog.store import (
     reindex,
     render,
 )
-from otel_convlog.store.catalog import FILE_NAME
+from otel_convlog.store.catalog import FILE_NAME, describe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,3 +220,74 @@ def test_the_catalog_is_the_owner_s_alone(tmp_path: Path) -> None:
         os.umask(old)
     for path in tmp_path.glob(FILE_NAME + "*"):
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_catalog_that_another_program_locks_does_not_cost_a_turn(begin: str, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    _write(store, make_turn(1))
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute(begin)
+    try:
+        _write(store, make_turn(2))
+        path = _write(store, make_turn(3))
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    assert read_document(path)["turn_count"] == 3
+    assert reindex(tmp_path) == 1
+    _assert_places_are_right(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [b"garbage" * 1_000, b""], ids=["garbage", "empty"])
+def test_a_catalog_overwritten_while_it_is_open_does_not_cost_a_turn(damage: bytes, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    _write(store, make_turn(1))
+    with (tmp_path / FILE_NAME).open("r+b") as file:
+        file.truncate(0)
+        file.write(damage)
+    for number in range(2, 6):
+        path = _write(store, make_turn(number))
+    assert read_document(path)["turn_count"] == 5
+
+
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    _write(store, make_turn(1, conversation_id="parent"))
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _write(store, make_turn(2, conversation_id="child0"))
+        os.read(read, 1)  # the parent closes its connection, the last one that it has
+        for number in range(1, 20):
+            _write(store, make_turn(2, conversation_id=f"child{number}"))
+        os._exit(0)
+    store.close()
+    os.write(write, b"x")
+    assert os.waitpid(pid, 0)[1] == 0
+    os.close(read)
+    os.close(write)
+    assert len(list_conversations(tmp_path)) == 21
+    assert _rows(tmp_path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_turn_written_while_its_file_is_indexed_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ConversationStore(tmp_path)
+    _write(store, make_turn(1))
+    store.close()
+    (tmp_path / FILE_NAME).unlink()
+    late = [make_turn(2)]
+    real = describe
+
+    def describe_slowly(turn: Any) -> Any:
+        if late:
+            _write(store, late.pop())
+        return real(turn)
+
+    monkeypatch.setattr("otel_convlog.store.reading.describe", describe_slowly)
+    assert reindex(tmp_path) == 1
+    _assert_places_are_right(tmp_path)
+    _write(store, make_turn(3))
+    _assert_places_are_right(tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -82,20 +84,78 @@ def test_refused_turns_wait_and_are_written_in_order(
     assert messages[1] == "turns can be written again: 3 that waited have been, 0 are lost"
 
 
-def test_waiting_turns_are_written_at_a_later_export(
+def test_a_later_turn_waits_behind_those_of_its_conversation(
     tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exporter = ConversationSpanExporter(directory=tmp_path)
     with _refusing(errno.ENOSPC):
-        exporter.export(spans[:2])
-    exporter.export(spans[2:4])  # so soon after the failure, nothing that waits is tried
-    assert exporter.waiting_bytes > 0
+        exporter.export([spans[0]])
+    assert exporter.export(spans[1:4]) is SpanExportResult.SUCCESS  # so soon after, nothing that waits is tried
+    assert _numbers(tmp_path) == {"c1": [1, 3]}
     monkeypatch.setattr("otel_convlog.pending._PAUSE_S", 0.0)
     with _refusing(errno.ENOSPC):
         exporter.force_flush()
     exporter.export(spans[4:])
     assert exporter.waiting_bytes == 0
-    assert {name: sorted(numbers) for name, numbers in _numbers(tmp_path).items()} == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+    assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+
+
+def test_a_conversation_that_cannot_be_written_does_not_hold_up_the_others(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans[:2])
+    exporter._store.path_of(exporter._identified(spans[1])).mkdir(parents=True)  # type: ignore[arg-type]
+    exporter.export([spans[3]])
+    monkeypatch.setattr("otel_convlog.pending.monotonic", lambda: time.monotonic() + 2)
+    exporter.export([spans[5]])
+    assert next(tmp_path.glob("*/c0.json")).is_file()
+    assert exporter.waiting_bytes > 0
+
+
+def test_every_outage_is_told_once_however_little_can_wait(
+    tmp_path: Path, spans: Sequence[ReadableSpan], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path, queue_bytes=100)
+    for outage in (spans[:2], spans[3:5]):
+        caplog.clear()
+        with _refusing(errno.ENOSPC):
+            for span in outage:
+                assert exporter.export([span]) is SpanExportResult.FAILURE
+        exporter.export([spans[2]])
+        assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "WARNING"]
+        assert caplog.messages[-1] == "turns can be written again: 0 that waited have been, 2 are lost"
+
+
+@pytest.mark.parametrize("interruption", [SystemExit, KeyboardInterrupt])
+def test_waiting_turns_survive_a_signal_in_the_middle(
+    interruption: type[BaseException], tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans[:4])
+
+    def write(*_: object) -> None:
+        raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter._store, "write", write)
+        with pytest.raises(interruption):
+            exporter.force_flush()
+    assert exporter.force_flush()
+    assert _numbers(tmp_path) == {"c0": [0, 2], "c1": [1, 3]}
+
+
+def test_retention_that_cannot_start_does_not_make_an_export_fail(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    exporter = ConversationSpanExporter(directory=tmp_path, max_bytes=0)
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
 
 
 def test_beyond_the_queue_turns_are_lost_and_counted(

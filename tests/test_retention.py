@@ -64,6 +64,15 @@ def test_the_oldest_go_until_the_rest_is_small_enough(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["c0"]  # the one written last stays
 
 
+def test_what_was_kept_beside_counts_too(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    old = _write(store, "old", days_ago=2)
+    old.with_name("old.json.damaged-1").write_bytes(b"x" * 100_000)
+    _write(store, "today", days_ago=0)
+    assert store.prune(max_age_days=None, max_bytes=50_000) == 1
+    assert _names(tmp_path) == ["today"]
+
+
 def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     old = _write(store, "old", days_ago=90)

@@ -11,6 +11,7 @@ import logging
 import os
 import sqlite3
 import threading
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -67,7 +68,7 @@ _SCHEMA = f"""
     PRAGMA user_version = {_VERSION};
 """
 
-_BUSY_S = 1.0  # how long another process may keep the database; a reindex writes file by file
+_BUSY_S = 0.1  # how long a writer of turns waits for another process that keeps the database
 _LOOK_S = 1.0  # how often to look whether the file is still the one that is open
 _PAUSE_S = 60.0  # how long a catalog that cannot be used is left alone
 
@@ -76,10 +77,20 @@ _logger = logging.getLogger(__name__)
 # SQLite has locks of its own in the process. A child that is forked while another thread holds one would wait for it
 # for ever, so one lock of ours is around all that we do with it, and a fork waits for that.
 _lock = threading.Lock()
-_inherited: list[sqlite3.Connection] = []  # never closed: closing would be using them
+_LOCK_S = 1.0  # a signal's handler may find the lock held by the very thread that it interrupts
+_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    # SQLite shares what it knows of a database among the connections of a process, so that a child which has inherited
+    # a connection, even an unused one, does not lock its own. The next use opens another, on both sides.
+    _lock.acquire()
+    for catalog in list(_catalogs):
+        catalog.disconnect()
+
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @dataclass(frozen=True)
@@ -146,11 +157,11 @@ class Catalog:
     def __init__(self, directory: Path) -> None:
         self.path = directory / FILE_NAME
         self._connection: sqlite3.Connection | None = None
-        self._opened_in = 0  # the process that opened it: a child must not use it
         self._inode = 0
         self._next_look = 0.0
         self._left_alone_until = 0.0
         self._warned = False
+        _catalogs.add(self)
 
     def add(self, state: FileState, known_to: int, turns: Sequence[PlacedTurn]) -> None:
         """Note turns that have been written to the end of a file.
@@ -212,57 +223,68 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        with _lock:
-            self._drop_connection()
+        if _lock.acquire(timeout=_LOCK_S):
+            try:
+                self.disconnect()
+            finally:
+                _lock.release()
 
     @contextmanager
     def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
         """Give the connection for one transaction, or None where there is none; an error of SQLite's ends here."""
-        with _lock:
-            connection = self._open()
-            if connection is None:
-                yield None
-                return
+        if not _lock.acquire(timeout=_LOCK_S):
+            yield None
+            return
+        try:
+            connection = self._begin(begin)
             try:
-                connection.execute(begin)
                 yield connection
-                connection.execute("COMMIT")
+                if connection is not None:
+                    connection.execute("COMMIT")
             except Exception as error:  # noqa: BLE001  nothing here is a reason for a turn to fail
                 self._give_up(error)
             except BaseException:
-                self._drop_connection()
+                self.disconnect()
                 raise
+        finally:
+            _lock.release()
+
+    def _begin(self, begin: str) -> sqlite3.Connection | None:
+        connection = self._open()
+        try:
+            if connection is not None:
+                connection.execute(begin)
+        except Exception as error:  # noqa: BLE001  as above
+            self._give_up(error)
+            return None
+        return connection
 
     def _open(self) -> sqlite3.Connection | None:
-        if self._connection is not None and self._opened_in != os.getpid():
-            _inherited.append(self._connection)
-            self._connection = None
         if self._connection is not None and monotonic() >= self._next_look:
             self._next_look = monotonic() + _LOOK_S
             if not self._is_at_path():
-                self._drop_connection()  # somebody has deleted the catalog
+                self.disconnect()  # somebody has deleted the catalog
         if self._connection is None and monotonic() >= self._left_alone_until:
             try:
                 self._connection = _connect(self.path)
                 self._inode = self.path.stat().st_ino
-                self._opened_in = os.getpid()
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
         return self._connection
 
     def _is_at_path(self) -> bool:
         try:
-            return self.path.stat().st_ino == self._inode
+            return self.path.stat().st_ino == self._inode and self.path.with_name(f"{FILE_NAME}-wal").exists()
         except OSError:
             return False
 
     def _give_up(self, error: Exception) -> None:
         """Do without the catalog for a while; throw it away where it is damaged."""
-        self._drop_connection()
+        self.disconnect()
         if (
             type(error) is sqlite3.DatabaseError and self._remove()
         ):  # not one of its subclasses: the file is no database
-            _logger.warning("%s was damaged (%s) and is made anew from the files", self.path, error)
+            _logger.warning("%s was damaged (%s) and has been removed; reindex reads the files again", self.path, error)
             return
         self._left_alone_until = monotonic() + _PAUSE_S
         if not self._warned:
@@ -277,7 +299,8 @@ class Catalog:
             return False
         return True
 
-    def _drop_connection(self) -> None:
+    def disconnect(self) -> None:
+        """Close the connection. The caller holds the lock."""
         if self._connection is not None:
             try:
                 self._connection.close()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
 
 _WINDOW_BYTES = 1 << 16
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,13 @@ def list_conversations(
     """
     catalog = Catalog(directory)
     try:
-        rows = catalog.query(
-            "SELECT c.*, total(t.input_tokens) AS input_tokens, total(t.output_tokens) AS output_tokens,"
+        where, wanted = ("", ()) if conversation_id is None else ("WHERE conversation_id = ?", (conversation_id,))
+        rows = catalog.query(  # `where` is one of the two texts above
+            "SELECT c.*, total(t.input_tokens) AS input_tokens, total(t.output_tokens) AS output_tokens,"  # noqa: S608
             " total(t.duration_ms) AS duration_ms, total(t.error) AS errors"
-            " FROM (SELECT * FROM conversations WHERE conversation_id = ifnull(?, conversation_id)"
-            " ORDER BY updated_at DESC LIMIT ? OFFSET ?) c"
+            f" FROM (SELECT * FROM conversations {where} ORDER BY updated_at DESC LIMIT ? OFFSET ?) c"
             " JOIN turns t ON t.file = c.file GROUP BY c.file ORDER BY c.updated_at DESC",
-            (conversation_id, limit, offset),
+            (*wanted, limit, offset),
         )
     finally:
         catalog.close()
@@ -157,22 +158,36 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
     """
     catalog = Catalog(directory)
     try:
-        known = {} if everything else catalog.known_files()
+        known = catalog.known_files()
         present: set[str] = set()
-        count = 0
+        read: set[str] = set()
         for path in sorted(directory.glob("*/*.json")):
             if not is_conversation_file(path):
                 continue
             name = path.relative_to(directory).as_posix()
             present.add(name)
-            status = path.lstat()
-            if known.get(name) != (str(status.st_ino), status.st_size):
-                count += _index(catalog, path, name)
-        for name in set(catalog.known_files()) - present:
-            catalog.forget(name)
+            before = None if everything else known.get(name)
+            for _ in range(_MOST_TRIES):  # again where a writer has added to it meanwhile, whose turn would be missing
+                now = _identity(path)
+                if now is None or now == before or not _index(catalog, path, name):
+                    break
+                read.add(name)
+                before = now
+        for name in set(known) - present:
+            if not (directory / name).exists():
+                catalog.forget(name)
     finally:
         catalog.close()
-    return count
+    return len(read)
+
+
+def _identity(path: Path) -> tuple[str, int] | None:
+    """Return what tells a file, and one state of it, from another: as `Catalog.known_files` has it."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return str(status.st_ino), status.st_size
 
 
 def _index(catalog: Catalog, path: Path, name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -27,11 +28,12 @@ class _Conversation:
     """All files of one conversation: one a day, and what was kept beside them."""
 
     sizes: dict[Path, int] = field(default_factory=dict)
+    beside: int = 0  # bytes of what was kept beside them
     updated_at: str = ""
 
     @property
     def size(self) -> int:
-        return sum(self.sizes.values())
+        return sum(self.sizes.values()) + self.beside
 
 
 def prune(directory: Path, catalog: Catalog, *, max_age_days: float | None, max_bytes: int | None) -> int:
@@ -76,28 +78,35 @@ def _conversations(directory: Path) -> dict[str, _Conversation]:
             with path.open("rb") as file:
                 times = document.find_times(file.read(_HEAD_BYTES))
             size = path.stat().st_size
+            beside = sum(kept.stat().st_size for kept in _beside(path))
         except OSError:
             continue
         if times is None:  # another program's
             continue
         conversation = found.setdefault(path.name, _Conversation())
         conversation.sizes[path] = size
+        conversation.beside += beside
         conversation.updated_at = max(conversation.updated_at, times.updated_at.decode())
     return found
 
 
 def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> bool:
     """Remove a conversation's files; False where one of them is being written, or has been since it was looked at."""
-    for path, size in conversation.sizes.items():
+    name = next(iter(conversation.sizes)).name
+    if set(directory.glob(f"????-??-??/{glob.escape(name)}")) != set(conversation.sizes):
+        return False  # it goes on in another day's file
+    for path, size in sorted(conversation.sizes.items(), reverse=True):
         with locked_file_if_free(path) as file:
             if file is None or file.size != size:
                 return False
             path.unlink()
-            for beside in path.parent.glob(f"{glob.escape(path.name)}.damaged-*"):
+            for beside in _beside(path):
                 beside.unlink()
-        catalog.forget(path.relative_to(directory).as_posix())
-        try:
+            catalog.forget(path.relative_to(directory).as_posix())
+        with suppress(OSError):  # other conversations of that day
             path.parent.rmdir()
-        except OSError:
-            continue  # other conversations of that day
     return True
+
+
+def _beside(path: Path) -> list[Path]:
+    return list(path.parent.glob(f"{glob.escape(path.name)}.damaged-*"))

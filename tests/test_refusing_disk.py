@@ -87,6 +87,7 @@ def test_refused_turns_wait_and_are_written_in_order(
 def test_a_later_turn_waits_behind_those_of_its_conversation(
     tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("otel_convlog.pending._PAUSE_S", 3_600.0)
     exporter = ConversationSpanExporter(directory=tmp_path)
     with _refusing(errno.ENOSPC):
         exporter.export([spans[0]])

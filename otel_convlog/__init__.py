@@ -62,7 +62,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # The exporter, and with it the store, is imported where it is used: instrumented code alone needs neither.
     if name == "ConversationSpanExporter":
-        from otel_convlog.exporter import ConversationSpanExporter  # noqa: PLC0415
+        from otel_convlog.exporter import ConversationSpanExporter  # noqa: PLC0415  as said above
 
         return ConversationSpanExporter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -154,10 +154,10 @@ def _has_unlike_float(tree: object) -> bool:
             if kind is str:
                 continue
             if kind is dict:
-                pending.append(value.values())  # type: ignore[attr-defined]
+                pending.append(value.values())  # type: ignore[attr-defined]  # mypy does not narrow by `kind`
             elif kind is list:
-                pending.append(value)  # type: ignore[arg-type]
-            elif kind is float and value and not 1e-4 <= abs(value) < 1e16:  # type: ignore[arg-type]
+                pending.append(value)  # type: ignore[arg-type]  # as above
+            elif kind is float and value and not 1e-4 <= abs(value) < 1e16:  # type: ignore[arg-type]  # as above
                 return True
     return False
 
@@ -168,11 +168,11 @@ def _with_float_text(tree: object) -> object:
     def copy(node: object) -> object:
         kind = type(node)
         if kind is dict:
-            return {key: copy(value) for key, value in node.items()}  # type: ignore[attr-defined]
+            return {key: copy(value) for key, value in node.items()}  # type: ignore[attr-defined]  # nor here
         if kind is list:
-            return [copy(value) for value in node]  # type: ignore[attr-defined]
+            return [copy(value) for value in node]  # type: ignore[attr-defined]  # nor here
         if kind is float:
-            return orjson.Fragment(_float_text(node).encode())  # type: ignore[arg-type]
+            return orjson.Fragment(_float_text(node).encode())  # type: ignore[arg-type]  # nor here
         return node
 
     return copy(tree)

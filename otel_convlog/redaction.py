@@ -49,7 +49,7 @@ def sanitize_headers(headers: object) -> dict[str, object]:
 def _pairs(headers: object) -> Iterable[tuple[object, object]]:
     try:
         if isinstance(headers, (list, tuple)):
-            return [pair for pair in headers if isinstance(pair, (list, tuple)) and len(pair) == 2]  # type: ignore[misc]
+            return [pair for pair in headers if isinstance(pair, (list, tuple)) and len(pair) == 2]  # type: ignore[misc]  # pairs
         return list(headers.items() if isinstance(headers, Mapping) else getattr(headers, "items", tuple)())
     except Exception:  # noqa: BLE001  a user's own mapping may raise anything
         return []

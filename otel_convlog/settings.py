@@ -106,7 +106,7 @@ class Settings:
                 values[option.name] = parse(keyword)
             except ValueError as error:
                 raise ValueError(f"{option.name} {error}, not {keyword!r}") from None
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
 
 
 def switched_off() -> bool:

@@ -12,5 +12,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 def format_time(time_ns: int) -> str:
     """Format nanoseconds since the epoch, e.g. ``2026-11-23T08:06:10.123456Z``: 27 characters, whatever the time."""
-    time = _EPOCH + timedelta(microseconds=time_ns // 1000)
-    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return format_datetime(_EPOCH + timedelta(microseconds=time_ns // 1000))
+
+
+def format_datetime(time: datetime) -> str:
+    """Format an aware time in the same way.
+
+    Raises:
+        OverflowError: It is not within the years that a datetime has in UTC.
+    """
+    return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

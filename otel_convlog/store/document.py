@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from otel_convlog.record import IdentifiedTurn, StreamEvents
     from otel_convlog.store.catalog import TurnEntry
 
-TIME_BYTES = 27  # otel_convlog.times.format_time
-
 SEPARATOR = b",\n"  # between two turns
 TURNS_START = b'\n  "turns": [\n'
 TURN_START = b"\n    {\n"

@@ -190,7 +190,8 @@ def _identity(path: Path) -> tuple[str, int] | None:
     return str(status.st_ino), status.st_size
 
 
-def _index(catalog: Catalog, path: Path, name: str) -> int:
+def _index(catalog: Catalog, path: Path, name: str) -> bool:
+    """Read a file into the catalog; False where it is no whole document."""
     try:
         with _opened(path) as (file, whole):
             head = document.head_fields(file.read(0, _WINDOW_BYTES))
@@ -208,9 +209,9 @@ def _index(catalog: Catalog, path: Path, name: str) -> int:
                 size=whole.tail_offset + len(whole.tail),
             )
     except (OSError, ValueError):
-        return 0
+        return False
     catalog.replace(state, entries)
-    return 1
+    return True
 
 
 @contextmanager

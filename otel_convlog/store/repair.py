@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from otel_convlog.jsontext import exact_int, from_any_json, to_indented_json
 from otel_convlog.store import document
 from otel_convlog.store.locked_file import replacement_file
-from otel_convlog.times import TIME_PATTERN
+from otel_convlog.times import TIME_PATTERN, format_datetime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +135,7 @@ def _time(*candidates: Json, default: str) -> str:
         try:
             time = datetime.fromisoformat(candidate.replace("Z", "+00:00"))
             time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-            return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+            return format_datetime(time)
         except (ValueError, OverflowError):
             continue
     return default

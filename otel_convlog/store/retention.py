@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from otel_convlog.store import document
 from otel_convlog.store.layout import is_conversation_file
 from otel_convlog.store.locked_file import locked_file_if_free
+from otel_convlog.times import format_datetime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +56,7 @@ def prune(directory: Path, catalog: Catalog, *, max_age_days: float | None, max_
     total = sum(conversation.size for conversation in conversations)
     oldest = ""
     if max_age_days is not None:
-        time = datetime.now(timezone.utc) - timedelta(days=max_age_days)
-        oldest = time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        oldest = format_datetime(datetime.now(timezone.utc) - timedelta(days=max_age_days))
     removed = 0
     for conversation in conversations[:-1]:
         if conversation.updated_at >= oldest and (max_bytes is None or total <= max_bytes):

@@ -141,12 +141,15 @@ class Clients:
         return f"{call.name}({json.dumps(call.input)}) -> {ask().content[0].text}"
 
     def without_id(self) -> str:
-        """A client that names no conversation: the id is made of what it says first."""
-        request: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "Who am I?"}]}
-        conversation_id = otel_convlog.get_conversation_id(route="chat", payload=request)
-        self.expected[conversation_id] = (1, 0)
-        self._openai.chat.completions.create(**request)
-        return f"1 turn, in {conversation_id}"
+        """A client that names no conversation: its turns find each other, under an id made of what it says first."""
+        messages: list[Any] = []
+        for question in ("Who am I?", "And who are you?", "Are you sure?"):
+            messages.append({"role": "user", "content": question})
+            answer = self._openai.chat.completions.create(model="gpt-5", messages=messages)
+            messages.append({"role": "assistant", "content": answer.choices[0].message.content})
+        conversation_id = otel_convlog.get_conversation_id(route="chat", payload={"messages": messages[:1]})
+        self.expected[conversation_id] = (3, 0)
+        return f"3 turns, in {conversation_id}"
 
     def upstream_error(self) -> str:
         """The upstream refuses: the client sees the very error, and the log has it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+PREFIX: Final = "convlog."  # of our own names
 SPAN_NAME: Final = "convlog.turn"
 
 TURN_ID: Final = "convlog.turn.id"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
-from otel_convlog.identity import identify
+from otel_convlog.identity import Identifier
 from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.settings import Settings
@@ -41,6 +41,13 @@ class ConversationSpanExporter(SpanExporter):
 
     Args:
         directory: Where the day folders go; default ``data/conversations``, from the working directory.
+        grouping: How a turn without an id finds its conversation: ``lineage`` (default), it joins the one that it
+            continues; ``dialogue``, likewise, and a dialogue that opens like an earlier one is one of its own;
+            ``seed``, neither (docs/identity.md).
+        scope: Where the values stand that keep tenants apart, e.g. ``header:x-tenant`` or ``body:user``, one or
+            several; default: none.
+        conversation_keys: Where the conversation's id stands, besides the places that are known, e.g.
+            ``header:x-chat``, ``body:extra.chat`` or ``attribute:chat.id``; default: none.
         stream_events: How many stream events are kept: ``all`` (default), ``none``, or a number, of the first and of
             the last in each direction.
         fsync: ``never`` (default): a turn survives the end of the process; ``always``: the loss of power too.
@@ -56,6 +63,9 @@ class ConversationSpanExporter(SpanExporter):
         self,
         *,
         directory: str | os.PathLike[str] | None = None,
+        grouping: str | None = None,
+        scope: str | Sequence[str] | None = None,
+        conversation_keys: str | Sequence[str] | None = None,
         stream_events: str | int | None = None,
         fsync: str | None = None,
         max_age_days: int | None = None,
@@ -64,6 +74,9 @@ class ConversationSpanExporter(SpanExporter):
     ) -> None:
         self._settings = Settings.resolve(
             directory=directory,
+            grouping=grouping,
+            scope=scope,
+            conversation_keys=conversation_keys,
             stream_events=stream_events,
             fsync=fsync,
             max_age_days=max_age_days,
@@ -71,6 +84,12 @@ class ConversationSpanExporter(SpanExporter):
             queue_bytes=queue_bytes,
         )
         self._store = ConversationStore(self._settings.directory, fsync=self._settings.fsync)
+        self._identifier = Identifier(
+            self._store.evidence,
+            grouping=self._settings.grouping,
+            scope=self._settings.scope,
+            conversation_keys=self._settings.conversation_keys,
+        )
         self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
         self._written = 0
@@ -135,7 +154,7 @@ class ConversationSpanExporter(SpanExporter):
         """Return the turns among the spans by their files, and how many cannot be read."""
         by_file: dict[Path, list[RenderedTurn]] = {}
         unreadable = 0
-        for span in spans:
+        for span in sorted(spans, key=lambda span: span.start_time or 0):  # a turn comes after the one it continues
             try:
                 turn = self._identified(span)
                 if turn is not None:
@@ -150,7 +169,9 @@ class ConversationSpanExporter(SpanExporter):
         record = readers.read(span)
         if record is None:
             return None
-        return IdentifiedTurn(record.with_stream_events(self._settings.stream_events), identify(record))
+        return IdentifiedTurn(
+            record.with_stream_events(self._settings.stream_events), self._identifier.identify(record)
+        )
 
     def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
         """Write turns, those that waited before the new ones of the same file; return how many are lost."""

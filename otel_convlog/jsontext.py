@@ -80,6 +80,14 @@ def from_any_json(text: str | bytes) -> Json:
         raise ValueError("nested too deeply") from error
 
 
+def json_or_none(text: str) -> Json:
+    """Decode JSON text of any origin; None where it is none."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return None
+
+
 def to_indented_json(value: object) -> bytes:
     """Encode a document: the bytes of ``json.dumps(value, ensure_ascii=False, indent=2)``.
 

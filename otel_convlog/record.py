@@ -43,7 +43,7 @@ class TurnRecord:
         started_at: Formatted by `otel_convlog.times.format_time`, as is `updated_at`.
         usage: None where the turn gave none, else what it gave.
         request_is_whole: False where limits of the SDK have cut the client's request.
-        named_conversation: The id that the request names, as the turn has read it; None where it names none.
+        attributes: The span's other attributes that are text.
         trace: Where the turn comes from and how whole it is: the first entries of its ``otel`` object.
     """
 
@@ -69,7 +69,7 @@ class TurnRecord:
     duration_ms: float
     usage: Json
     request_is_whole: bool
-    named_conversation: str | None
+    attributes: dict[str, str]
     trace: dict[str, Json]
 
     def with_stream_events(self, ends: int | None) -> TurnRecord:
@@ -85,11 +85,19 @@ class Identity:
 
     Attributes:
         conversation_id: docs/format.md, "The conversation's id".
-        evidence: By what it was recognised, ``explicit``, ``seed`` or ``turn``.
+        evidence: By what it was recognised (docs/identity.md).
+        continues: The id of the turn that this one continues; None where it continues none that is known.
+        thread: The agent or session within the conversation that the request names.
+        scope: A digest, in hex, of what keeps tenants apart; empty without such a setting.
+        evidence_read: False where what is known of earlier turns could not be read.
     """
 
     conversation_id: str
     evidence: str
+    continues: str | None = None
+    thread: str | None = None
+    scope: str = ""
+    evidence_read: bool = True
 
 
 @dataclass(frozen=True)

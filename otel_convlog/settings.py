@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_convlog.redaction import SECRET_HEADERS
+from otel_convlog.request_fields import RequestField
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,6 +54,28 @@ def _number_or_none(value: object) -> int | None:
     return None if value == "" else _number(value)
 
 
+def _grouping(value: object) -> str:
+    text = str(value).strip().lower()
+    if text not in {"lineage", "dialogue", "seed"}:
+        raise ValueError("must be lineage, dialogue or seed")
+    return text
+
+
+def _request_fields(value: object) -> tuple[RequestField, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("must be text, or a list of it")
+    return tuple(RequestField.parse(text) for text in texts if text.strip())
+
+
+def _scope(value: object) -> tuple[RequestField, ...]:
+    places = _request_fields(value)
+    for place in places:
+        if place.place == "header" and place.name in SECRET_HEADERS:
+            raise ValueError(f"cannot use the header {place.name}, which is masked before it gets here")
+    return places
+
+
 def _when(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"never", "always"}:
@@ -71,6 +96,9 @@ class Settings:
 
     Attributes:
         directory: Where the day folders go. A relative path is taken from the working directory at start.
+        grouping: How a turn without an id of its own finds its conversation: ``lineage``, ``dialogue`` or ``seed``.
+        scope: Where the values stand that keep tenants apart.
+        conversation_keys: Where conversation ids stand, besides the places that are known.
         stream_events: How many stream events to keep of each end and direction; None for all of them.
         fsync: Whether a turn survives the loss of power, not only the end of the process.
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
@@ -79,6 +107,9 @@ class Settings:
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
+    grouping: str = field(metadata={"parse": _grouping, "default": "lineage"})
+    scope: tuple[RequestField, ...] = field(metadata={"parse": _scope, "default": ""})
+    conversation_keys: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
     stream_events: int | None = field(metadata={"parse": _stream_events, "default": "all"})
     fsync: bool = field(metadata={"parse": _when, "default": "never"})
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})

@@ -22,3 +22,11 @@ def format_datetime(time: datetime) -> str:
         OverflowError: It is not within the years that a datetime has in UTC.
     """
     return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def earlier(formatted: str, by: timedelta) -> str:
+    """Return the formatted time that lies so much before a formatted one; the time itself where it is none of ours."""
+    try:
+        return format_datetime(datetime.fromisoformat(formatted.replace("Z", "+00:00")) - by)
+    except (ValueError, OverflowError):
+        return formatted

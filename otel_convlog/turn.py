@@ -14,7 +14,7 @@ from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCod
 
 from otel_convlog import attributes as names
 from otel_convlog._version import __version__
-from otel_convlog.identity.explicit import explicit_id
+from otel_convlog.identity.explicit import named_conversation
 from otel_convlog.jsontext import CAREFUL_MARK, to_json
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.settings import switched_off
@@ -137,11 +137,12 @@ class Turn:
         if span is None:
             return
         self._started_ns = perf_counter_ns()
+        headers = sanitize_headers(request_headers)
         span_context = span.get_span_context()
         self._fields: dict[str, AttributeValue] = {
             names.TURN_ID: turn_id(span_context.trace_id, span_context.span_id),
             names.ROUTE: head[names.ROUTE],
-            names.REQUEST_HEADERS: _json(sanitize_headers(request_headers)),
+            names.REQUEST_HEADERS: _json(headers),
             names.CLIENT_REQUEST: _json(client_request),
             names.METADATA: _json({} if metadata is None else metadata),
         }
@@ -153,8 +154,8 @@ class Turn:
         self._client_events: list[str | int] = []
         self._end_lock = threading.Lock()
         self._span = span
-        if (conversation_id := explicit_id(client_request)) is not None:
-            self._fields[names.GEN_AI_CONVERSATION_ID] = conversation_id
+        if (named := named_conversation(client_request, headers, {})) is not None:
+            self._fields[names.GEN_AI_CONVERSATION_ID] = named.conversation_id
 
     @property
     def span(self) -> Span:

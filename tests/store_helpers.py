@@ -36,7 +36,7 @@ _RECORD = TurnRecord(
     duration_ms=1,
     usage=None,
     request_is_whole=True,
-    named_conversation=None,
+    attributes={},
     trace={},
 )
 

@@ -20,8 +20,13 @@ _ROWS = [json.loads(line) for line in (_GOLDEN / "conversation_ids.jsonl").read_
 _DOCUMENTS = sorted(path.stem for path in (_GOLDEN / "documents").glob("*.json"))
 
 
+@pytest.mark.parametrize("grouping", ["lineage", "dialogue", "seed"])
 @pytest.mark.parametrize("row", _ROWS, ids=range(len(_ROWS)))
-def test_conversation_id_is_the_specified_one(row: dict[str, Any], log: Log) -> None:
+def test_conversation_id_is_the_specified_one(
+    row: dict[str, Any], grouping: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_CONVLOG_GROUPING", grouping)
+    log: Log = request.getfixturevalue("log")  # made here, after the variable is set
     given = otel_convlog.get_conversation_id(route=row["route"], payload=row["payload"])
     if row.get("reference_raises"):
         assert re.fullmatch("conv_[0-9a-f]{24}", given)

@@ -1,11 +1,18 @@
-"""The conversation id that a request names itself (docs/format.md)."""
+"""Rule 1: the conversation id that a request names itself (docs/format.md, docs/identity.md)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_convlog.identity.clients import Named, named_by_client, named_by_span
+from otel_convlog.request_fields import lowered
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from otel_convlog.request_fields import RequestField
+
+NAME = "explicit"
 
 _FIELDS = ("conversation_id", "conversationId", "session_id", "sessionId", "chat_id", "chatId")
 _METADATA_FIELDS = ("conversation_id", "session_id")
@@ -13,7 +20,7 @@ _LONGEST = 120
 
 
 def explicit_id(payload: object) -> str | None:
-    """Return the conversation id that a request carries.
+    """Return the conversation id that a request carries in one of the fields of docs/format.md.
 
     Args:
         payload: The client's request; anything but an object carries none.
@@ -24,8 +31,45 @@ def explicit_id(payload: object) -> str | None:
     """
     for value in _candidates(payload):
         if isinstance(value, str) and (stripped := value.strip()):
-            return _safe(stripped)
+            return safe_id(stripped)
     return None
+
+
+def named_conversation(
+    request: object,
+    headers: object,
+    attributes: Mapping[str, str],
+    *,
+    keys: Sequence[RequestField] = (),
+    of_clients: bool = True,
+) -> Named | None:
+    """Return the conversation that a request names, and the thread within it.
+
+    Args:
+        request: The client's request.
+        headers: Its headers.
+        attributes: Text attributes of its span.
+        keys: Where the operator says that ids are; they come first.
+        of_clients: Whether to look where clients of known kinds have them.
+    """
+    names = lowered(headers)
+    by_client = named_by_client(request, names) if of_clients else None
+    thread = safe_id(by_client.thread) if by_client and by_client.thread else None
+    for key in keys:
+        if (text := key.value(request, names, attributes)) is not None:
+            return Named(safe_id(text), thread)
+    if (by_field := explicit_id(request)) is not None:
+        return Named(by_field, thread)
+    if by_client is not None:
+        return Named(safe_id(by_client.conversation_id), thread)
+    by_span = named_by_span(attributes) if of_clients else None
+    return Named(safe_id(by_span)) if by_span is not None else None
+
+
+def safe_id(text: str) -> str:
+    """Return text, which is not blank, as a conversation's id."""
+    # One character for one, so that something is always left.
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text[:_LONGEST])
 
 
 def _candidates(payload: object) -> Iterator[object]:
@@ -37,8 +81,3 @@ def _candidates(payload: object) -> Iterator[object]:
     if isinstance(metadata, dict):
         for name in _METADATA_FIELDS:
             yield metadata.get(name)
-
-
-def _safe(text: str) -> str:
-    # One character for one, so that of an id that is not blank something is always left.
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in text[:_LONGEST])

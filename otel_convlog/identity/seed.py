@@ -12,19 +12,20 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
 
 
-def seed_id(route: str, payload: Json) -> str:
+def seed_id(route: str, payload: Json, scope: bytes = b"") -> str:
     """Return ``conv_`` and the first 24 hex digits of the digest of the request's seed.
 
     Args:
         route: ``chat``, ``responses``, ``messages``, or any other name.
         payload: The client's request.
+        scope: What keeps tenants apart.
     """
     try:
         seed = _seed(route, payload)
     except ValueError:  # an integer of more than sys.get_int_max_str_digits() digits: the rule's own str() refuses it
         seed = f"{route}|{to_json(payload).decode()}"
     # Lone surrogates, which UTF-8 has not and the other implementation cannot hash, count as their escapes.
-    digest = sha256(seed.encode("utf-8", "backslashreplace")).hexdigest()
+    digest = sha256(scope + seed.encode("utf-8", "backslashreplace")).hexdigest()
     return f"conv_{digest[:24]}"
 
 

@@ -34,7 +34,6 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     upstream_events = _stream_events(span, names.UPSTREAM_EVENTS_EVENT, fields)
     client_events = _stream_events(span, names.CLIENT_EVENTS_EVENT, fields)
     updated_at = attributes.get(names.UPDATED_AT)
-    named = attributes.get(names.GEN_AI_CONVERSATION_ID)
     return TurnRecord(
         turn_id=turn_id(context.trace_id, context.span_id),
         route=fields.plain(names.ROUTE),
@@ -60,7 +59,11 @@ def read(span: ReadableSpan) -> TurnRecord | None:
         duration_ms=_duration_ms(attributes.get(names.DURATION_MS), ended_ns - started_ns),
         usage=fields.json(names.USAGE),
         request_is_whole=names.CLIENT_REQUEST in attributes and "client_request" not in fields.truncated,
-        named_conversation=named if isinstance(named, str) else None,
+        attributes={
+            name: value
+            for name, value in attributes.items()
+            if isinstance(value, str) and not name.startswith(names.PREFIX)
+        },
         trace=_trace(span, context, fields.truncated),
     )
 
@@ -90,7 +93,7 @@ class _Fields:
         try:
             return from_json(text)
         except ValueError:
-            self.truncated.append(name.removeprefix("convlog."))
+            self.truncated.append(name.removeprefix(names.PREFIX))
             return text if isinstance(text, str) else text.decode("utf-8", "replace")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from otel_convlog.store import commit, retention
 from otel_convlog.store.catalog import Catalog, FileState
 from otel_convlog.store.document import RenderedTurn, render
+from otel_convlog.store.evidence import Evidence
 from otel_convlog.store.known_turns import KnownTurns
 from otel_convlog.store.layout import conversation_path
 from otel_convlog.store.locked_file import locked_file
@@ -55,7 +56,8 @@ class ConversationStore:
     def __init__(self, directory: Path, *, fsync: bool = False) -> None:
         self.directory = directory
         self._fsync = fsync
-        self._catalog = Catalog(directory)
+        self._catalog = Catalog(directory, for_writing=True)
+        self.evidence = Evidence(self._catalog)
         self._known_turns = KnownTurns()
 
     def path_of(self, turn: IdentifiedTurn) -> Path:

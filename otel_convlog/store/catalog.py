@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
+from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
 from otel_convlog.store.excerpt import first_user_text, reply_text
 from otel_convlog.usage import token_counts
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "catalog.sqlite3"
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = f"""
     CREATE TABLE conversations (
         file TEXT PRIMARY KEY,      -- relative to the directory
@@ -65,6 +66,7 @@ _SCHEMA = f"""
         error INTEGER NOT NULL,
         PRIMARY KEY (file, turn_id)
     ) WITHOUT ROWID;
+{EVIDENCE_SCHEMA}
     PRAGMA user_version = {_VERSION};
 """
 
@@ -152,10 +154,12 @@ class Catalog:
 
     Args:
         directory: The log's directory.
+        for_writing: Whether the directory is made where there is none.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, for_writing: bool = False) -> None:
         self.path = directory / FILE_NAME
+        self._for_writing = for_writing
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._next_look = 0.0
@@ -172,7 +176,7 @@ class Catalog:
                 keeps what it has, and the file's size tells that it wants reading.
             turns: The turns.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if connection is None:
                 return
             first, last = turns[0][0], turns[-1][0]
@@ -196,7 +200,7 @@ class Catalog:
             state: The file.
             turns: All its turns.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if connection is None or not turns:
                 return
             connection.execute("DELETE FROM turns WHERE file = ?", (state.file,))
@@ -205,7 +209,7 @@ class Catalog:
 
     def forget(self, file: str) -> None:
         """Forget a file."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             if connection is not None:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
@@ -216,7 +220,7 @@ class Catalog:
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Run a statement that reads; an unusable catalog has no rows."""
-        with self._transaction("BEGIN") as connection:
+        with self.transaction("BEGIN") as connection:
             if connection is not None:
                 return connection.execute(statement, parameters).fetchall()
         return []
@@ -230,7 +234,7 @@ class Catalog:
                 _lock.release()
 
     @contextmanager
-    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
+    def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
         """Give the connection for one transaction, or None where there is none; an error of SQLite's ends here."""
         if not _lock.acquire(timeout=_LOCK_S):
             yield None
@@ -266,6 +270,8 @@ class Catalog:
                 self.disconnect()  # somebody has deleted the catalog
         if self._connection is None and monotonic() >= self._left_alone_until:
             try:
+                if self._for_writing:
+                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._connection = _connect(self.path)
                 self._inode = self.path.stat().st_ino
             except (sqlite3.Error, OSError) as error:
@@ -357,6 +363,4 @@ def _insert_turns(connection: sqlite3.Connection, file: str, turns: Sequence[Pla
 
 
 def _text(value: Json) -> str:
-    """Return text that SQLite takes: no lone surrogates."""
-    text = value if isinstance(value, str) else "" if value is None else str(value)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return database_text(value if isinstance(value, str) else "" if value is None else str(value))

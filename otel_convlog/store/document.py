@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import from_any_json, to_indented_json
+from otel_convlog.record import IdentifiedTurn, Identity, StreamEvents, TurnRecord
 from otel_convlog.store.catalog import describe
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
-    from otel_convlog.record import IdentifiedTurn, StreamEvents
     from otel_convlog.store.catalog import TurnEntry
 
 SEPARATOR = b",\n"  # between two turns
@@ -121,11 +121,63 @@ def turn_object(turn: IdentifiedTurn) -> dict[str, Json]:
     }
     if record.usage is not None:
         document["usage"] = record.usage
-    otel = {**record.trace, "identity": turn.identity.evidence}
+    otel = {**record.trace, **_identity_notes(turn.identity)}
     otel.update(_event_notes("upstream", record.upstream_events))
     otel.update(_event_notes("client", record.client_events))
     document["otel"] = otel
     return document
+
+
+def turn_of(document: dict[str, Json]) -> IdentifiedTurn:
+    """Return the turn that a document has, as far as its conversation's evidence needs it: `turn_object` backwards."""
+
+    def text(value: Json) -> str:
+        return value if isinstance(value, str) else ""
+
+    otel = document.get("otel")
+    notes = otel if isinstance(otel, dict) else {}
+    trace = document.get("stream_trace")
+    streams = trace if isinstance(trace, dict) else {}
+    continues, thread, duration = notes.get("continues"), notes.get("thread"), document.get("duration_ms")
+
+    def events(direction: str) -> StreamEvents:
+        value, left_out = streams.get(f"{direction}_events"), notes.get(f"{direction}_events_left_out")
+        return StreamEvents(value if isinstance(value, list) else [], [], left_out if isinstance(left_out, int) else 0)
+
+    record = TurnRecord(
+        turn_id=text(document.get("turn_id")),
+        route=document.get("route"),
+        client_model=document.get("client_model"),
+        backend=document.get("backend"),
+        stream=document.get("stream") is True,
+        target_url=document.get("target_url"),
+        upstream_model=document.get("upstream_model"),
+        started_at=text(document.get("started_at")),
+        updated_at=text(document.get("updated_at")),
+        request_headers=document.get("request_headers"),
+        client_request=document.get("client_request"),
+        metadata=document.get("metadata"),
+        upstream_request=document.get("upstream_request"),
+        upstream_response=document.get("upstream_response"),
+        client_response=document.get("client_response"),
+        upstream_events=events("upstream"),
+        client_events=events("client"),
+        stream_summary=streams.get("summary"),
+        error=document.get("error"),
+        duration_ms=duration if isinstance(duration, (int, float)) else 0,
+        usage=document.get("usage"),
+        request_is_whole=notes.get("identity") != "turn",
+        attributes={},
+        trace={},
+    )
+    identity = Identity(
+        conversation_id=text(document.get("conversation_id")),
+        evidence=text(notes.get("identity")),
+        continues=continues if isinstance(continues, str) else None,
+        thread=thread if isinstance(thread, str) else None,
+        scope=text(notes.get("scope")),
+    )
+    return IdentifiedTurn(record, identity)
 
 
 def turn_body(turn: Json) -> memoryview:
@@ -188,6 +240,17 @@ def find_tail(ending: bytes) -> tuple[int, int] | None:
     offset = ending.rfind(TAIL_START)
     match = _TAIL.fullmatch(ending, offset) if offset >= 0 else None
     return (offset, int(match[1])) if match else None
+
+
+def _identity_notes(identity: Identity) -> dict[str, Json]:
+    notes: dict[str, Json] = {"identity": identity.evidence, "continues": identity.continues}
+    if identity.thread is not None:
+        notes["thread"] = identity.thread
+    if identity.scope:
+        notes["scope"] = identity.scope
+    if not identity.evidence_read:
+        notes["evidence_read"] = False
+    return notes
 
 
 def _event_notes(direction: str, events: StreamEvents) -> dict[str, Json]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from otel_convlog.identity import remember
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.store import commit, document
 from otel_convlog.store.catalog import Catalog, FileState, describe
+from otel_convlog.store.evidence import Evidence
 from otel_convlog.store.layout import is_conversation_file
 from otel_convlog.store.locked_file import LockedFile, shared_file
 
@@ -157,6 +159,7 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
         How many files were read. One that is not whole is passed over; it is repaired when it is next written to.
     """
     catalog = Catalog(directory)
+    evidence = Evidence(catalog)
     try:
         known = catalog.known_files()
         present: set[str] = set()
@@ -169,7 +172,7 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
             before = None if everything else known.get(name)
             for _ in range(_MOST_TRIES):  # again where a writer has added to it meanwhile, whose turn would be missing
                 now = _identity(path)
-                if now is None or now == before or not _index(catalog, path, name):
+                if now is None or now == before or not _index(catalog, evidence, path, name):
                     break
                 read.add(name)
                 before = now
@@ -190,13 +193,16 @@ def _identity(path: Path) -> tuple[str, int] | None:
     return str(status.st_ino), status.st_size
 
 
-def _index(catalog: Catalog, path: Path, name: str) -> bool:
+def _index(catalog: Catalog, evidence: Evidence, path: Path, name: str) -> bool:
     """Read a file into the catalog; False where it is no whole document."""
     try:
         with _opened(path) as (file, whole):
             head = document.head_fields(file.read(0, _WINDOW_BYTES))
             turns = _turns(file, whole.tail_offset)
-            entries = [(describe(turn.value), turn.offset, turn.length) for turn in turns]
+            entries = []
+            for turn in turns:
+                entries.append((describe(turn.value), turn.offset, turn.length))
+                _remember(evidence, turn.value, str(head.get("conversation_id", "")))
             state = FileState(
                 file=name,
                 conversation_id=str(head.get("conversation_id", "")),
@@ -212,6 +218,18 @@ def _index(catalog: Catalog, path: Path, name: str) -> bool:
         return False
     catalog.replace(state, entries)
     return True
+
+
+def _remember(evidence: Evidence, value: dict[str, Json], conversation_id: str) -> None:
+    """Keep what later turns are recognised by, one turn at a time, so that no writer waits long.
+
+    The file that a turn stands in is its conversation's, whatever the turn says: somebody may have put it there.
+    """
+    turn = document.turn_of(value)
+    if turn.record.turn_id and turn.record.request_is_whole:
+        with evidence.session() as session:
+            if session is not None:
+                remember(turn.record, replace(turn.identity, conversation_id=conversation_id), session)
 
 
 @contextmanager

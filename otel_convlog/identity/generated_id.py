@@ -1,0 +1,32 @@
+"""Rule 3: the history gives back an id that a known answer contained: of a tool call, an item, a signature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.prefix import beginning
+from otel_convlog.identity.search import Finding
+
+if TYPE_CHECKING:
+    from otel_convlog.identity.search import Search
+
+NAME = "generated_id"
+
+
+def find(search: Search) -> Finding | None:
+    """Find the turn whose answer contained the last of the ids that are known."""
+    positions = {search.exchange.id_key(generated): position for position, generated in search.exchange.generated_ids}
+    if not positions:
+        return None
+    keys = list(positions)
+    found = search.matches_of(keys)
+    for key in reversed(keys):
+        turn = search.best(found.get(key, ()), Kind.ID)
+        if turn is None:
+            continue
+        shared = beginning(search)  # the id may stand further back than what else is known
+        if shared and shared.known_to >= positions[key] and shared.turn.conversation_id == turn.conversation_id:
+            return shared
+        return Finding(turn, turn.turn_id, positions[key])
+    return None

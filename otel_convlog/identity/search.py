@@ -1,0 +1,144 @@
+"""What the rules of evidence have in common: the exchange, the evidence, and how to choose among several turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from otel_convlog.identity.evidence import Kind, Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_convlog.identity.evidence import EvidenceSession, KnownTurn
+    from otel_convlog.identity.exchange import Exchange
+
+
+_MOST_COUNTS = 1_000  # of first messages that are looked for: a request may have any number
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The turn by which a conversation was recognised.
+
+    Attributes:
+        turn: It belongs to the conversation.
+        continues: The id of the turn that this one continues; None where that is not known.
+        known_to: How many of the request's first messages are known from the conversation.
+        continued: Whether this turn is itself continued, by one that came before it.
+    """
+
+    turn: KnownTurn
+    continues: str | None
+    known_to: int = 0
+    continued: bool = False
+
+
+class Beginning(NamedTuple):
+    """A turn that has the request's first messages: how many, and how it has them."""
+
+    known_to: int
+    kind: Kind
+    turn: KnownTurn
+
+
+class Search:
+    """One turn's search for the turn that it continues.
+
+    Args:
+        exchange: The turn.
+        session: The evidence.
+        conversation_id: The conversation that the request names, where it names one; no other counts then.
+    """
+
+    def __init__(self, exchange: Exchange, session: EvidenceSession, conversation_id: str | None) -> None:
+        self.exchange = exchange
+        self.session = session
+        self._conversation_id = conversation_id
+
+    @cached_property
+    def parent(self) -> KnownTurn | None:
+        """The turn whose answer the request names as the one before it."""
+        named = self.exchange.previous_response_id
+        return self.best(self.matches(self.exchange.id_key(named)), Kind.ID) if named is not None else None
+
+    @cached_property
+    def chain(self) -> list[bytes]:
+        """The keys of the request's first messages; with all that stands before them, as far as that is known."""
+        if self.parent is not None:
+            return self.exchange.chain(self.parent.chain)
+        if self.exchange.previous_response_id is not None:
+            return self.exchange.chain(self.exchange.id_key(self.exchange.previous_response_id))
+        return self.exchange.chain(self.exchange.base)
+
+    @cached_property
+    def deepest(self) -> Beginning | None:
+        """The known turn that has the most of the request's first messages."""
+        last = len(self.exchange.messages)
+        whole = self.matches(self.chain[last])
+        # The whole request, of which no answer is known: it is tried again. One that was answered counts least, below:
+        # what the dialogue had before it tells more.
+        for kind, answered in ((Kind.REQUESTED, False), (Kind.ANSWERED, None)):
+            if turn := self.best(whole, kind, answered=answered):
+                return Beginning(last, kind, turn)
+        return self._beginning(last - 1) or self._relative(last, whole)
+
+    def _beginning(self, most: int) -> Beginning | None:
+        for count in self._known_counts(most):
+            matches = self.matches(self.chain[count])
+            for kind, answered in ((Kind.ANSWERED, None), (Kind.REQUESTED, False)):
+                if turn := self.best(matches, kind, answered=answered):
+                    return Beginning(count, kind, turn)
+            if relative := self._relative(count, matches):
+                return relative
+        return None
+
+    def _relative(self, count: int, matches: list[Match]) -> Beginning | None:
+        """Return a turn that has the same first messages, and then another answer or another history.
+
+        They must show an answer: with nothing but the same first words, two dialogues are two.
+        """
+        if not any(said.assistant for said in self.exchange.messages[:count]):
+            return None
+        turn = self.best(matches, Kind.SEEN) or self.best(matches, Kind.REQUESTED)
+        return Beginning(count, Kind.SEEN, turn) if turn is not None else None
+
+    def _known_counts(self, most: int) -> Iterable[int]:
+        """Yield the numbers of first messages, from `most` down, that some turn has."""
+        if most < 1:
+            return
+        yield most  # in a dialogue that grows it is nearly always this one, so the others are not asked for yet
+        least = max(1, most - _MOST_COUNTS)
+        known = self.session.known(self.chain[least:most])
+        for count in range(most - 1, least - 1, -1):
+            if self.chain[count] in known:
+                yield count
+
+    def matches(self, key: bytes) -> list[Match]:
+        """Return the turns that have a key, of the named conversation only where the request names one."""
+        found = self.session.matches(key)
+        if self._conversation_id is None:
+            return found
+        return [match for match in found if match.turn.conversation_id == self._conversation_id]
+
+    def matches_of(self, keys: list[bytes]) -> dict[bytes, list[Match]]:
+        """Return the turns that have any of these keys, by key."""
+        known = self.session.known(keys)
+        return {key: self.matches(key) for key in keys if key in known}
+
+    def best(self, matches: Iterable[Match], kind: Kind, *, answered: bool | None = None) -> KnownTurn | None:
+        """Choose among turns: one with the same system prompt, then one not yet continued, then the newest."""
+        turns = [turn for found, turn in matches if found is kind and (answered is None or turn.answered is answered)]
+        if not turns:
+            return None
+        system = self.exchange.system
+        return max(turns, key=lambda turn: (turn.system == system, not turn.continued, turn.started_at, turn.number))
+
+
+def only_conversation(matches: Iterable[Match]) -> KnownTurn | None:
+    """Return the newest of these turns where they are all of one conversation."""
+    turns = [match.turn for match in matches]
+    if len({turn.conversation_id for turn in turns}) != 1:
+        return None
+    return max(turns, key=lambda turn: (turn.started_at, turn.number))

@@ -1,0 +1,72 @@
+"""Places in a request, as settings name them: ``header:x-tenant``, ``body:metadata.user``, ``attribute:a.b``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PLACES = ("header", "body", "attribute")
+
+
+@dataclass(frozen=True)
+class RequestField:
+    """A place in a request where an operator's value stands.
+
+    Attributes:
+        place: ``header``, ``body``, or ``attribute`` (of the span).
+        name: The header's name in small letters, the path of keys in the body, or the attribute's name.
+    """
+
+    place: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> RequestField:
+        """Read one from a setting.
+
+        Raises:
+            ValueError: It names no place.
+        """
+        place, colon, name = text.strip().partition(":")
+        place, name = place.strip().lower(), name.strip()
+        if not (colon and name and place in _PLACES):
+            raise ValueError(f"{text!r} is none of header:…, body:…, attribute:…")
+        return cls(place, name.lower() if place == "header" else name)
+
+    def value(self, request: object, headers: Mapping[str, object], attributes: Mapping[str, str]) -> str | None:
+        """Return the text that stands there.
+
+        Args:
+            request: The request's body.
+            headers: Its headers, names in small letters.
+            attributes: The span's.
+
+        Returns:
+            The text, stripped, a number as its text; None where there is none, or something else.
+        """
+        if self.place == "header":
+            return text_of(headers.get(self.name))
+        if self.place == "attribute":
+            return text_of(attributes.get(self.name))
+        value = request
+        for key in self.name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return text_of(value)
+
+
+def text_of(value: object) -> str | None:
+    """Return text that is not blank, stripped, and a whole number as its text; None for all else."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if type(value) is int else None
+
+
+def lowered(headers: object) -> dict[str, object]:
+    """Return headers by their names in small letters; of a name that stands twice the first."""
+    names: dict[str, object] = {}
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        names.setdefault(name.lower(), value)
+    return names

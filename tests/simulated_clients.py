@@ -432,7 +432,11 @@ def sub_agents(dialogue: int) -> Iterator[Turn]:
 
 
 def compaction(dialogue: int) -> Iterator[Turn]:
-    """Claude Code: the history gives way to a summary, which the model has written."""
+    """Claude Code: the history gives way to a summary, which the model has written, and what it thought before that."""
+    return compacted(dialogue, with_analysis=dialogue % 2 == 0)
+
+
+def compacted(dialogue: int, *, with_analysis: bool) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
     for number in range(TURNS):
@@ -448,7 +452,8 @@ def compaction(dialogue: int) -> Iterator[Turn]:
             yield turn("messages", dialogue, request, messages_answer([{"type": "text", "text": written}]))
             text = (
                 "This session is being continued from a previous conversation that ran out of context."
-                f" The conversation is summarized below:\nAnalysis:\n{analysis}\n\nSummary:\n{summary}\n\n"
+                " The conversation is summarized below:\n"
+                f"{f'Analysis:{chr(10)}{analysis}' if with_analysis else ''}\n\nSummary:\n{summary}\n\n"
                 "Please continue the conversation from where we left it off."
             )
             messages = [user(text)]

@@ -97,6 +97,7 @@ _NAMED: list[tuple[dict[str, Any], dict[str, str], str, str | None]] = [
     ({"metadata": {"user_id": _CLAUDE_USER + _UUID}}, {}, _UUID, None),
     ({"metadata": {"user_id": _CLAUDE_API_USER}}, {}, _UUID, None),
     ({"metadata": {"user_id": json.dumps({"device_id": "d", "session_id": _UUID})}}, {}, _UUID, None),
+    ({"metadata": {"user_id": {"device_id": "d", "session_id": _UUID}}}, {}, _UUID, None),
     ({}, {"x-opencode-session": "ses_1"}, "ses_1", None),
     ({}, {"x-session-affinity": "ses_1", "x-session-id": "ses_1"}, "ses_1", None),
     ({}, {"x-session-affinity": "ses_2", "x-parent-session-id": "ses_1"}, "ses_1", "ses_2"),

@@ -30,6 +30,7 @@ _HEADERS = (
     "x-litellm-session-id",
     "x-litellm-trace-id",
     "helicone-session-id",
+    "x-conversation-id",
 )
 _AFFINITY = "x-session-affinity"
 _PARENT_SESSION = "x-parent-session-id"
@@ -132,10 +133,11 @@ def _is_codex(headers: Mapping[str, object]) -> bool:
 
 
 def _claude_code_session(user_id: object) -> str | None:
+    if isinstance(user_id, str) and user_id[:1] == "{":
+        user_id = json_or_none(user_id)
+    if isinstance(user_id, dict):
+        return text_of(user_id.get("session_id"))
     if not isinstance(user_id, str):
         return None
-    if user_id[:1] == "{":
-        value = json_or_none(user_id)
-        return text_of(value.get("session_id")) if isinstance(value, dict) else None
     match = _CLAUDE_CODE_USER.fullmatch(user_id)
     return match[1] if match else None

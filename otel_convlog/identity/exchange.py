@@ -161,7 +161,7 @@ class Exchange:
             if (head := self.head_key(chain[-1], answer.message)) is not None:
                 yield head, Kind.HEAD
             if answer.size >= _SHORTEST_SUMMARY:
-                for line in long_lines(answer.message, _MOST_LINES):
+                for line in _opening_lines(answer.message):
                     yield self.line_key(line), Kind.LINE
 
 
@@ -234,6 +234,14 @@ def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def _answer_ids(answers: Answers) -> tuple[str, ...]:
     found = [generated for message in answers.messages for generated in message.ids if _GENERATED.search(generated)]
     return tuple({*answers.response_ids, *found[-_MOST_IDS:]})
+
+
+def _opening_lines(answer: Message) -> list[bytes]:
+    """Return the first lines of an answer, and of the summary in it: clients leave out what was thought before that."""
+    text = "".join(value for _, value in answer.parts if isinstance(value, str))
+    summary = text.partition("<summary>")[2]
+    lines = long_lines(answer, _MOST_LINES)
+    return lines + long_lines(Message(assistant=True, parts=[(TEXT, summary)]), _MOST_LINES) if summary else lines
 
 
 def long_lines(message: Message, most: int) -> list[bytes]:

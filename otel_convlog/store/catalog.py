@@ -70,9 +70,11 @@ _SCHEMA = f"""
     PRAGMA user_version = {_VERSION};
 """
 
-_BUSY_S = 0.1  # how long a writer of turns waits for another process that keeps the database
+# How long a writer of turns waits for other processes at the database. SQLite does not queue them: of eight that write
+# all the time one may wait 0.3 s for its turn.
+_BUSY_S = 1.0
 _LOOK_S = 1.0  # how often to look whether the file is still the one that is open
-_PAUSE_S = 60.0  # how long a catalog that cannot be used is left alone
+_PAUSE_S = 5.0  # how long a catalog that cannot be used is left alone: each try may take as long as said above
 
 _logger = logging.getLogger(__name__)
 

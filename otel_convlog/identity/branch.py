@@ -28,7 +28,7 @@ def _by_head(search: Search) -> Finding | None:
     exchange = search.exchange
     for count, said in enumerate(exchange.messages):
         if said.assistant:
-            key = exchange.head_key(search.chain[count], exchange.texts[count])
+            key = exchange.head_key(search.chain[count], said.message)
             turn = search.best(search.matches(key), Kind.HEAD) if key is not None else None
             return Finding(turn, turn.turn_id, count) if turn is not None else None
     return None

@@ -152,14 +152,21 @@ def _read_message(history: History, message: Object) -> None:
         said.parts.append((TEXT, content))
         return
     _note_id(said, message.get("id"))
+    _read_words(said, message, content)
+
+
+def _read_words(said: Message, message: Object, content: Json) -> None:
+    """Read what a message says and calls that is more than a text."""
     for value in (content, message.get("parts"), message.get("refusal")):
         if value:
             _read_parts(said, value)
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
-        _read_part(said, {"type": "function_call", **call} if isinstance(call, dict) else call)
+        if isinstance(call, dict):
+            _note_id(said, call.get("id"))
+            said.parts.append((CALL, _call(call)))
     if isinstance(call := message.get("function_call"), dict):  # the older form of a tool call
-        _read_part(said, {"type": "function_call", **call})
+        said.parts.append((CALL, _call(call)))
 
 
 def _read_parts(said: Message, content: Json) -> None:
@@ -193,7 +200,7 @@ def _read_typed(said: Message, kind: str, part: Object) -> None:
             _note_id(said, part[name])
     if kind in _UNSAID:
         return
-    if kind in _CALLS or kind in ("function", "custom"):
+    if kind in _CALLS:
         said.parts.append((CALL, _call(part)))
     elif kind == "tool_result":
         said.parts.append((RESULT, _result(part.get("content"))))
@@ -275,7 +282,7 @@ def _result(content: Json) -> bytes:
         return sha256(_sorted(content)).digest()
     said = Message(assistant=False)
     _read_parts(said, content)
-    return digest(said)[0]
+    return sha256(essence(said)).digest()
 
 
 def _sorted(value: Json) -> bytes:
@@ -305,23 +312,20 @@ def _texts(content: Json) -> list[str]:
     return []
 
 
-def digest(message: Message) -> tuple[bytes, int]:
-    """Return a message's digest (32 bytes) and the size of what it says, in bytes; the size is 0 where it says nothing.
+def essence(message: Message) -> bytes:
+    """Return what a message says as bytes that compare; empty where it says nothing.
 
     Neighbouring texts count as one. The white space around it does not count, nor do blocks that clients put in and
     take out again.
     """
     parts = message.parts
     if len(parts) == 1 and isinstance(text := parts[0][1], str):  # nearly all are, and there may be hundreds
-        said = _said(text, assistant=message.assistant)
-        return sha256(_framed(TEXT, said) if said else b"").digest(), len(said)
-    pieces = joined(message)
-    data = b"".join([_framed(kind, value) for kind, value in pieces])
-    return sha256(data).digest(), sum(len(value) for _, value in pieces)
+        return _framed(TEXT, _said(text, assistant=message.assistant))
+    return b"".join([_framed(kind, value) for kind, value in joined(message)])
 
 
 def _framed(kind: bytes, value: bytes) -> bytes:
-    return kind + len(value).to_bytes(8, "big") + value
+    return kind + len(value).to_bytes(8, "big") + value if value else b""
 
 
 def joined(message: Message) -> list[tuple[bytes, bytes]]:

@@ -5,23 +5,24 @@ What is left must fit one conversation only.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.canonical import TEXT, Message
+from otel_convlog.identity.canonical import TEXT, Message, joined
 from otel_convlog.identity.evidence import Kind
 from otel_convlog.identity.exchange import long_lines
 from otel_convlog.identity.search import Finding, only_conversation
 
 if TYPE_CHECKING:
     from otel_convlog.identity.evidence import KnownTurn
+    from otel_convlog.identity.exchange import Said
     from otel_convlog.identity.search import Search
 
 NAME = "compacted"
 
 _MOST_EXCHANGES = 8  # the last ones of a request that are looked for
-_LONG_EXCHANGE = 160  # bytes from which on one exchange is no other's by chance
-_SHORT_EXCHANGE = 32  # bytes from which on it counts beside other signs
-_LONG_ANSWER = 200  # bytes, the same of an answer alone
+_LONG = 160  # bytes from which on an exchange, or an answer, is no other's by chance
+_TEXT = 64  # bytes of text from which on it counts under the same system prompt; the same tool call may come anywhere
 _MOST_LINES = 200  # of a summary
 _MOST_CHARACTERS = 1 << 16
 
@@ -42,51 +43,56 @@ _MARKERS = (
 
 def find(search: Search) -> Finding | None:
     """Find the conversation whose end the request still shows, or whose summary it begins with."""
-    return _by_tail(search) or _by_summary(search)
+    return _by_exchanges(search) or _by_answer(search) or _by_summary(search)
 
 
-def _by_tail(search: Search) -> Finding | None:
-    exchange = search.exchange
-    messages = exchange.messages
-    # (number of messages up to the answer, key of the exchange that ends there, its size), the last first
-    exchanges = [
-        (
-            count,
-            exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest),
-            messages[count - 2].size + messages[count - 1].size,
-        )
+def _by_exchanges(search: Search) -> Finding | None:
+    """Find the conversation that has one of the last exchanges, or two of them where one does not tell enough."""
+    exchange, messages = search.exchange, search.exchange.messages
+    ends = (  # the numbers of messages up to an answer to the user, the last first
+        count
         for count in range(len(messages), 1, -1)
         if messages[count - 1].assistant and not messages[count - 2].assistant
-    ][:_MOST_EXCHANGES]
-    found = search.matches_of([key for _, key, _ in exchanges])
-    last: Finding | None = None  # of an exchange that does not tell enough alone
-    for count, key, size in exchanges:
+    )
+    keys = {
+        exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest): count
+        for count in islice(ends, _MOST_EXCHANGES)
+    }
+    found = search.matches_of(list(keys))
+    last: Finding | None = None
+    for key, count in keys.items():
         turn = only_conversation(found.get(key, ()))
         if turn is None:
             continue
-        if last is not None and last.turn.conversation_id != turn.conversation_id:
-            return None
-        found_here = last or Finding(turn, turn.turn_id, count)
-        if last is not None or size >= _LONG_EXCHANGE or (size >= _SHORT_EXCHANGE and _is_alike(search, turn)):
-            return found_here
-        last = found_here
-    for count in range(len(messages), 0, -1):
-        if messages[count - 1].assistant:
-            turn = only_conversation(search.matches(exchange.answer_key(messages[count - 1].digest)))
-            size = messages[count - 1].size
-            if turn and (size >= _LONG_ANSWER or (size >= _SHORT_EXCHANGE and _is_alike(search, turn))):
-                return Finding(turn, turn.turn_id, count)
-            break
+        if last is not None:
+            return last if last.turn.conversation_id == turn.conversation_id else None
+        last = Finding(turn, turn.turn_id, count)
+        if _tells(search, turn, messages[count - 2], messages[count - 1]):
+            return last
     return None
 
 
-def _is_alike(search: Search, turn: KnownTurn) -> bool:
-    return turn.system == search.exchange.system
+def _by_answer(search: Search) -> Finding | None:
+    """Find the conversation that has the last answer, whatever became of the question before it."""
+    for count in range(len(search.exchange.messages), 0, -1):
+        said = search.exchange.messages[count - 1]
+        if said.assistant:
+            turn = only_conversation(search.matches(search.exchange.answer_key(said.digest)))
+            return Finding(turn, turn.turn_id, count) if turn and _tells(search, turn, said) else None
+    return None
+
+
+def _tells(search: Search, turn: KnownTurn, *messages: Said) -> bool:
+    """Say whether messages that a known turn has are no other's by chance."""
+    if sum(said.size for said in messages) >= _LONG:
+        return True
+    texts = (len(value) for said in messages for kind, value in joined(said.message) if kind == TEXT)
+    return turn.system == search.exchange.system and sum(texts) >= _TEXT
 
 
 def _by_summary(search: Search) -> Finding | None:
-    for text in search.exchange.texts[:2]:
-        lines = _lines_behind_marker(text)
+    for said in search.exchange.messages[:2]:
+        lines = _lines_behind_marker(said.message)
         if lines:
             found = search.matches_of([search.exchange.line_key(line) for line in lines])
             turn = only_conversation(

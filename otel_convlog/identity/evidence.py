@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -11,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
-_KEY_BYTES = 16
+KEY_BYTES = 16
 
 
 class Kind(IntEnum):
@@ -27,8 +26,7 @@ class Kind(IntEnum):
     HEAD = 8  # the messages of a request, and how its answer begins
 
 
-@dataclass(frozen=True)
-class KnownTurn:
+class KnownTurn(NamedTuple):
     """A turn that has found its conversation.
 
     Attributes:
@@ -96,4 +94,4 @@ class EvidenceStore(Protocol):
 
 def key_of(*parts: bytes) -> bytes:
     """Return the key for these parts, each of which is a digest or the last one: what is joined stays told apart."""
-    return sha256(b"".join(parts)).digest()[:_KEY_BYTES]
+    return sha256(b"".join(parts)).digest()[:KEY_BYTES]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.answers import Side, find_answers
-from otel_convlog.identity.canonical import RESULT, TEXT, Message, digest, joined, read_history
-from otel_convlog.identity.evidence import Kind, key_of
+from otel_convlog.identity.canonical import RESULT, TEXT, Message, essence, joined, read_history
+from otel_convlog.identity.evidence import KEY_BYTES, Kind, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,26 +30,37 @@ _GENERATED = re.compile(r"(?=[^\W_]*\d)(?=[^\W_]*[A-Za-z])[^\W_]{12}|[0-9a-f]{8}
 
 
 class Said(NamedTuple):
-    """A message: its digest, its size in bytes, and whose it is."""
+    """A message that says something, and what it says, as bytes that compare."""
 
-    digest: bytes
-    size: int
-    assistant: bool
+    message: Message
+    essence: bytes
+
+    @property
+    def assistant(self) -> bool:
+        """Whether the model said it."""
+        return self.message.assistant
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of what it says."""
+        return sha256(self.essence).digest()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it says."""
+        return len(self.essence)
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer to the request.
 
     Attributes:
-        digest: Its own.
-        whole: That of the message which it becomes in the history: it includes the words of the assistant with which
-            the request ended, if it did.
+        said: It.
+        whole: What the message says that it becomes in the history: with the words of the assistant's that the request
+            ended with, if it did.
     """
 
-    message: Message
-    digest: bytes
-    size: int
+    said: Said
     whole: bytes
 
 
@@ -59,7 +71,6 @@ class Exchange:
     Attributes:
         scope: What keeps tenants apart; part of every key.
         messages: The request's, without those that say nothing.
-        texts: The same, to be read.
         system: A digest of its system prompt.
         generated_ids: The ids in the history that somebody has generated, each with the number of the message (from 1)
             that it stands in; the last ones last.
@@ -71,7 +82,6 @@ class Exchange:
 
     scope: bytes
     messages: tuple[Said, ...]
-    texts: tuple[Message, ...]
     system: bytes
     generated_ids: tuple[tuple[int, str], ...]
     previous_response_id: str | None
@@ -84,8 +94,8 @@ class Exchange:
         """Whether the request shows nothing of an earlier turn: no answer, no tool's result, no answer's id."""
         if self.previous_response_id is not None or len(self.messages) > 1:
             return False
-        return not any(said.assistant for said in self.messages) and not any(
-            kind == RESULT for text in self.texts for kind, _ in text.parts
+        return not any(
+            said.assistant or any(kind == RESULT for kind, _ in said.message.parts) for said in self.messages
         )
 
     @property
@@ -100,8 +110,8 @@ class Exchange:
             base: The key of what stands before them.
         """
         keys = [base]
-        for message_digest, _, assistant in self.messages:
-            base = key_of(base, message_digest, _side(assistant))
+        for message, said in self.messages:
+            base = _next(base, said, assistant=message.assistant)
             keys.append(base)
         return keys
 
@@ -109,7 +119,7 @@ class Exchange:
         """Return the keys of all messages with each of the answers."""
         ends_in_answer = bool(self.messages) and self.messages[-1].assistant
         before = chain[-2] if ends_in_answer else chain[-1]
-        return [key_of(before, answer.whole, _side(assistant=True)) for answer in self.answers]
+        return [_next(before, answer.whole, assistant=True) for answer in self.answers]
 
     def id_key(self, generated: str) -> bytes:
         """Return the key of an id."""
@@ -154,7 +164,7 @@ class Exchange:
             yield key, Kind.SEEN
         for generated in self.answer_ids:
             yield self.id_key(generated), Kind.ID
-        for answer in self.answers:
+        for answer, _ in self.answers:
             if self.messages and not self.messages[-1].assistant:
                 yield self.exchange_key(self.messages[-1].digest, answer.digest), Kind.EXCHANGE
             yield self.answer_key(answer.digest), Kind.ANSWER
@@ -180,28 +190,24 @@ def read_exchange(record: TurnRecord, scope: bytes) -> Exchange:
 
 
 def _exchange(history: History, scope: bytes, previous: str | None, answers: Answers) -> Exchange:
-    said: list[Said] = []
-    texts: list[Message] = []
+    messages: list[Said] = []
     ids: list[tuple[int, str]] = []
     for message in history.messages:
-        message_digest, size = digest(message)
-        if size and texts and texts[-1].assistant is message.assistant:  # what stood between them says nothing
-            message = Message(message.assistant, texts.pop().parts + message.parts)  # noqa: PLW2901  both in one
-            said.pop()
-            message_digest, size = digest(message)
-        if size:
-            said.append(Said(message_digest, size, message.assistant))
-            texts.append(message)
+        said = essence(message)
+        if said and messages and messages[-1].assistant is message.assistant:  # what stood between them says nothing
+            message = Message(message.assistant, messages.pop().message.parts + message.parts)  # noqa: PLW2901  of both
+            said = essence(message)
+        if said:
+            messages.append(Said(message, said))
         if message.ids:
-            ids += [(len(said), generated) for generated in message.ids]
+            ids += [(len(messages), generated) for generated in message.ids]
     return Exchange(
         scope=scope,
-        messages=tuple(said),
-        texts=tuple(texts),
+        messages=tuple(messages),
         system=key_of("\n".join(history.system).encode("utf-8", "surrogatepass"))[:8] if history.system else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
-        answers=tuple(_answers(answers, texts[-1] if texts else None)),
+        answers=tuple(_answers(answers, messages[-1].message if messages else None)),
         answered=answers.complete and bool(answers.messages),
         answer_ids=_answer_ids(answers),
     )
@@ -209,16 +215,14 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
 
 def _answers(answers: Answers, last: Message | None) -> Iterator[Answer]:
     for message in answers.messages:
-        message_digest, size = digest(message)
-        if size:
-            whole = message_digest
-            if last is not None and last.assistant:
-                whole, _ = digest(Message(assistant=True, parts=last.parts + message.parts))
-            yield Answer(message, message_digest, size, whole)
+        if said := essence(message):
+            begun = last.parts if last is not None and last.assistant else []
+            yield Answer(Said(message, said), essence(Message(True, begun + message.parts)) if begun else said)
 
 
-def _side(assistant: bool) -> bytes:
-    return b"\1" if assistant else b"\0"
+def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:
+    """Return the key of what has a key and of the message behind it."""
+    return sha256(key + (b"\1" if assistant else b"\0") + said).digest()[:KEY_BYTES]
 
 
 def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:

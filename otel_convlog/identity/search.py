@@ -129,7 +129,7 @@ class Search:
 
     def best(self, matches: Iterable[Match], kind: Kind, *, answered: bool | None = None) -> KnownTurn | None:
         """Choose among turns: one with the same system prompt, then one not yet continued, then the newest."""
-        turns = [turn for found, turn in matches if found is kind and (answered is None or turn.answered is answered)]
+        turns = [turn for found, turn in matches if found is kind and (answered is None or turn.answered == answered)]
         if not turns:
             return None
         system = self.exchange.system

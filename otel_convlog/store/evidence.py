@@ -95,15 +95,16 @@ class EvidenceTables:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._cursor = connection.cursor()
+        self._cursor.row_factory = None  # plain tuples: there may be many
 
     def turn(self, turn_id: str) -> KnownTurn | None:
         """Return a turn that was kept."""
-        row = self._connection.execute(
+        row = self._cursor.execute(
             f"SELECT {_COLUMNS} FROM known_turns WHERE turn_id = ?",  # noqa: S608  our own names
             (turn_id,),
         ).fetchone()
-        return _turn(row) if row is not None else None
+        return KnownTurn._make(row) if row is not None else None
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys that some turn has."""
@@ -111,7 +112,7 @@ class EvidenceTables:
         for start in range(0, len(keys), _MOST_VARIABLES):
             some = keys[start : start + _MOST_VARIABLES]
             values = ",".join(["(?)"] * len(some))
-            rows = self._connection.execute(
+            rows = self._cursor.execute(
                 f"WITH wanted (key) AS (VALUES {values}) SELECT key FROM wanted"  # noqa: S608  question marks only
                 " WHERE EXISTS (SELECT 1 FROM evidence WHERE evidence.key = wanted.key)",
                 some,
@@ -121,23 +122,23 @@ class EvidenceTables:
 
     def matches(self, key: bytes) -> list[Match]:
         """Return the turns that have the key, the newest first, a bounded number of them."""
-        rows = self._connection.execute(
+        rows = self._cursor.execute(
             f"SELECT evidence.kind, {_PREFIXED} FROM evidence JOIN known_turns USING (number)"  # noqa: S608  our own names
             " WHERE evidence.key = ? ORDER BY evidence.number DESC LIMIT ?",
             (key, _MOST_MATCHES),
         )
-        return [Match(Kind(row[0]), _turn(row[1:])) for row in rows]
+        return [Match(_KINDS[kind], KnownTurn._make(turn)) for kind, *turn in rows]
 
     def next_opening(self, seed: str) -> int:
         """Count a request that opens a conversation; return how many this seed has had, with this one."""
-        row = self._connection.execute("SELECT count FROM openings WHERE seed = ?", (seed,)).fetchone()
+        row = self._cursor.execute("SELECT count FROM openings WHERE seed = ?", (seed,)).fetchone()
         count: int = row[0] + 1 if row is not None else 1
         self.note_opening(seed, count)
         return count
 
     def note_opening(self, seed: str, number: int) -> None:
         """Note that a seed has had so many openings at least."""
-        self._connection.execute(
+        self._cursor.execute(
             "INSERT INTO openings VALUES (?, ?, ?) ON CONFLICT (seed)"
             " DO UPDATE SET count = max(count, excluded.count), last_at = excluded.last_at",
             (seed, number, format_datetime(datetime.now(timezone.utc))),
@@ -145,7 +146,7 @@ class EvidenceTables:
 
     def add(self, turn: KnownTurn, keys: Iterable[tuple[bytes, Kind]]) -> None:
         """Keep a turn and its keys, and note that the turn which it continues is continued."""
-        number = self._connection.execute(
+        number = self._cursor.execute(
             f"INSERT INTO known_turns ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  our own names
             (
                 *(database_text(turn.turn_id), database_text(turn.conversation_id), database_text(turn.evidence)),
@@ -153,22 +154,19 @@ class EvidenceTables:
                 *(database_text(turn.started_at), turn.system, turn.chain, turn.answered, turn.continued),
             ),
         ).lastrowid
-        self._connection.executemany(
+        self._cursor.executemany(
             "INSERT OR IGNORE INTO evidence VALUES (?, ?, ?)", [(key, number, int(kind)) for key, kind in keys]
         )
         if turn.continues is not None:
-            self._connection.execute("UPDATE known_turns SET continued = 1 WHERE turn_id = ?", (turn.continues,))
+            self._cursor.execute("UPDATE known_turns SET continued = 1 WHERE turn_id = ?", (turn.continues,))
 
     def forget(self, turn: KnownTurn) -> None:
         """Forget a turn that was kept."""
-        _forget(self._connection, [(turn.number,)])
+        _forget(self._cursor, [(turn.number,)])
 
 
+_KINDS = {int(kind): kind for kind in Kind}
 _PREFIXED = ", ".join(f"known_turns.{name.strip()}" for name in _COLUMNS.split(","))
-
-
-def _turn(row: Sequence[object]) -> KnownTurn:
-    return KnownTurn(*row[:-2], bool(row[-2]), bool(row[-1]))  # type: ignore[arg-type, call-arg]  # its columns
 
 
 def _forget_oldest(connection: sqlite3.Connection) -> None:
@@ -184,7 +182,7 @@ def _forget_oldest(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM openings WHERE last_at < ?", (oldest_kept,))
 
 
-def _forget(connection: sqlite3.Connection, numbers: Sequence[tuple[int]]) -> None:
+def _forget(connection: sqlite3.Connection | sqlite3.Cursor, numbers: Sequence[tuple[int]]) -> None:
     connection.executemany("DELETE FROM evidence WHERE number = ?", numbers)
     connection.executemany("DELETE FROM known_turns WHERE number = ?", numbers)
 

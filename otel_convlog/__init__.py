@@ -18,6 +18,7 @@ them. It is registered as ``convlog`` in ``OTEL_TRACES_EXPORTER``, or by hand::
     provider.shutdown()  # data/conversations/<today>/conv_9f2dc8598fa04db01862a871.json
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_convlog import attributes
@@ -38,11 +39,17 @@ from otel_convlog.redaction import sanitize_headers
 from otel_convlog.turn import Turn
 
 if TYPE_CHECKING:
+    from otel_convlog.configurator import fit_for_turns
     from otel_convlog.exporter import ConversationSpanExporter
+    from otel_convlog.processor import ConversationSpanProcessor
+    from otel_convlog.sampler import TurnSampler
+    from otel_convlog.without_content import without_turn_content
 
 __all__ = [
     "ConversationSpanExporter",
+    "ConversationSpanProcessor",
     "Turn",
+    "TurnSampler",
     "__version__",
     "append_client_event",
     "append_upstream_event",
@@ -52,17 +59,25 @@ __all__ = [
     "attach_upstream_response",
     "attributes",
     "finalize_turn",
+    "fit_for_turns",
     "get_conversation_id",
     "sanitize_headers",
     "set_stream_summary",
     "start_turn",
+    "without_turn_content",
 ]
+
+# What needs the SDK, and with it the store, is imported where it is used: instrumented code alone needs neither.
+_WITH_SDK = {
+    "ConversationSpanExporter": "exporter",
+    "ConversationSpanProcessor": "processor",
+    "TurnSampler": "sampler",
+    "fit_for_turns": "configurator",
+    "without_turn_content": "without_content",
+}
 
 
 def __getattr__(name: str) -> object:
-    # The exporter, and with it the store, is imported where it is used: instrumented code alone needs neither.
-    if name == "ConversationSpanExporter":
-        from otel_convlog.exporter import ConversationSpanExporter  # noqa: PLC0415  as said above
-
-        return ConversationSpanExporter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _WITH_SDK:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"otel_convlog.{_WITH_SDK[name]}"), name)

@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 import weakref
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.identity import Identifier
+from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.settings import Settings
@@ -24,11 +25,19 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_convlog.jsontext import Json
     from otel_convlog.store import RenderedTurn
 
 _logger = logging.getLogger(__name__)
 
 _PRUNING_INTERVAL_S = 600.0
+
+# The variables whose limits lose something of a turn, by the kind of it in otel.lost.
+_LIMITS = {
+    "attributes": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (or OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT)",
+    "events": "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "truncated": "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)",
+}
 
 
 class ConversationSpanExporter(SpanExporter):
@@ -92,6 +101,8 @@ class ConversationSpanExporter(SpanExporter):
         )
         self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
+        self._warned_of_limits = False
+        self._metrics = ExporterMetrics(self)
         self._written = 0
         self._failed = 0
         self._count_lock = threading.Lock()
@@ -103,6 +114,11 @@ class ConversationSpanExporter(SpanExporter):
     def directory(self) -> Path:
         """Where the day folders go."""
         return self._settings.directory
+
+    @property
+    def queue_bytes(self) -> int:
+        """How many bytes of turns may wait."""
+        return self._settings.queue_bytes
 
     @property
     def turns_written(self) -> int:
@@ -126,12 +142,15 @@ class ConversationSpanExporter(SpanExporter):
             SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
             has refused them; FAILURE where a turn is lost, which the log says.
         """
+        started = perf_counter()
         try:
             by_file, unreadable = self._read(spans)
             lost = unreadable + self._write(self._pending.take(at_once=False), by_file)
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
+        if by_file:
+            self._metrics.took(perf_counter() - started)
         self._prune_beside()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
@@ -169,8 +188,21 @@ class ConversationSpanExporter(SpanExporter):
         record = readers.read(span)
         if record is None:
             return None
+        if lost := record.trace.get("lost"):
+            self._warn_of_limits(lost)
         return IdentifiedTurn(
             record.with_stream_events(self._settings.stream_events), self._identifier.identify(record)
+        )
+
+    def _warn_of_limits(self, lost: Json) -> None:
+        if self._warned_of_limits or not isinstance(lost, dict):
+            return
+        self._warned_of_limits = True
+        variables = [variable for kind, variable in _LIMITS.items() if kind in lost]
+        _logger.warning(
+            "limits of the SDK have cut a turn (%s); %s may raise them, or OTEL_PYTHON_CONFIGURATOR=convlog",
+            ", ".join(f"{kind}: {what}" for kind, what in lost.items()),
+            " and ".join(variables),
         )
 
     def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
@@ -206,7 +238,7 @@ class ConversationSpanExporter(SpanExporter):
             return len(turns)
         del untried[path]
         self._pending.written(path, turns)
-        self._count(len(turns), 0)
+        self._count_written(turns)
         return 0
 
     def _try(self, path: Path, turns: list[RenderedTurn]) -> int:
@@ -219,7 +251,7 @@ class ConversationSpanExporter(SpanExporter):
             self._count(0, len(turns))
             return len(turns)
         self._pending.works()
-        self._count(len(turns), 0)
+        self._count_written(turns)
         return 0
 
     def _keep(self, path: Path, turns: list[RenderedTurn], error: OSError | None = None) -> int:
@@ -227,10 +259,16 @@ class ConversationSpanExporter(SpanExporter):
         self._count(0, lost)
         return lost
 
+    def _count_written(self, turns: Sequence[RenderedTurn]) -> None:
+        self._count(len(turns), 0)
+        self._metrics.written(len(turns), sum(len(turn.body) for turn in turns))
+
     def _count(self, written: int, failed: int) -> None:
         with self._count_lock:
             self._written += written
             self._failed += failed
+        if failed:
+            self._metrics.failed(failed)
 
     def _prune_beside(self) -> None:
         """Apply the retention settings now and then, in a thread of its own."""

@@ -142,7 +142,12 @@ class Settings:
 
 def switched_off() -> bool:
     """Say whether ``OTEL_EXPORTER_CONVLOG_DISABLED`` switches the recording of turns off in this process."""
-    return bool(_from_environment("disabled", _boolean, "false"))
+    return switch("disabled", default=False)
+
+
+def switch(option: str, *, default: bool = True) -> bool:
+    """Return what ``OTEL_EXPORTER_CONVLOG_<OPTION>`` says of a switch that is no setting of the exporter."""
+    return bool(_from_environment(option, _boolean, str(default)))
 
 
 def _from_environment(option: str, parse: Callable[[object], object], default: str) -> object:

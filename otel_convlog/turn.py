@@ -332,6 +332,29 @@ def _tracer() -> Tracer | None:
     return tracer
 
 
+def lift_limits(provider: TracerProvider) -> None:
+    """Let no limit of the SDK cut the spans of turns of this provider; other spans keep their limits.
+
+    Raises:
+        AttributeError: This release of the SDK keeps the limits of a tracer elsewhere.
+    """
+    global _resolved  # noqa: PLW0603  as above
+    from opentelemetry.sdk.trace import SpanLimits  # noqa: PLC0415  who calls this has an SDK; instrumented code may not
+
+    tracer = provider.get_tracer("otel_convlog", __version__)
+    tracer._span_limits  # type: ignore[attr-defined]  # noqa: B018, SLF001  the SDK offers limits for all tracers only
+    unset = SpanLimits.UNSET
+    tracer._span_limits = SpanLimits(  # type: ignore[attr-defined]  # noqa: SLF001
+        max_attributes=unset,
+        max_events=unset,
+        max_span_attributes=unset,
+        max_event_attributes=unset,
+        max_attribute_length=unset,
+        max_span_attribute_length=unset,
+    )
+    _resolved = (provider, None if switched_off() else tracer)
+
+
 def can_record() -> bool:
     """Say whether a turn that is started now may be recorded; cheaper than to start one and see."""
     return _tracer() is not None

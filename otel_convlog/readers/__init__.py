@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from otel_convlog.record import TurnRecord
 
-__all__ = ["read"]
+__all__ = ["is_turn", "read"]
+
+
+def is_turn(span: ReadableSpan) -> bool:
+    """Say whether a span records a turn: whether `read` reads it."""
+    return turn.is_turn(span)
 
 
 def read(span: ReadableSpan) -> TurnRecord | None:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
 
 
+def is_turn(span: ReadableSpan) -> bool:
+    """Say whether a span is one of ours."""
+    if span.context is None:
+        return False
+    return span.name == names.SPAN_NAME or (span.attributes is not None and names.TURN_ID in span.attributes)
+
+
 def read(span: ReadableSpan) -> TurnRecord | None:
     """Return the turn that the span records, or None for a span of another kind.
 
@@ -27,7 +34,7 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     """
     context = span.context
     attributes = span.attributes or {}
-    if context is None or (span.name != names.SPAN_NAME and names.TURN_ID not in attributes):
+    if context is None or not is_turn(span):
         return None
     fields = _Fields(attributes)
     started_ns, ended_ns = span.start_time or 0, span.end_time or span.start_time or 0

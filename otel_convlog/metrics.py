@@ -1,0 +1,108 @@
+"""What the log says of itself, through OpenTelemetry's metrics API; without a meter provider it costs next to nothing.
+
+Names are those of the semantic conventions for SDK components
+(https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/) where they have one.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from opentelemetry import metrics
+
+from otel_convlog._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.metrics import CallbackOptions, Observation
+
+EXPORTED = "otel.sdk.exporter.span.exported"  # {span}; error.type where it was lost
+DURATION = "otel.sdk.exporter.operation.duration"  # s
+PROCESSED = "otel.sdk.processor.span.processed"  # {span}; error.type queue_full where it was dropped
+WRITTEN_BYTES = "convlog.written"  # By
+WAITING_BYTES = "convlog.waiting"  # By, for the exporter, and for the disk
+
+_EXPORTER = {"otel.component.type": "otel_convlog.ConversationSpanExporter"}
+_PROCESSOR = {"otel.component.type": "otel_convlog.ConversationSpanProcessor"}
+
+
+_T = TypeVar("_T")
+
+
+class _HasWaitingBytes(Protocol):
+    @property
+    def waiting_bytes(self) -> int: ...
+
+
+class _HasQueueBytes(Protocol):
+    @property
+    def queue_bytes(self) -> int: ...
+
+
+class ExporterMetrics:
+    """Counts what an exporter does.
+
+    Args:
+        exporter: Its waiting bytes are observed for as long as it lives.
+    """
+
+    def __init__(self, exporter: _HasWaitingBytes) -> None:
+        meter = metrics.get_meter("otel_convlog", __version__)
+        self._exported = meter.create_counter(EXPORTED, "{span}", "turns that were written, or lost")
+        self._written = meter.create_counter(WRITTEN_BYTES, "By", "bytes of turns that were written")
+        self._duration = meter.create_histogram(DURATION, "s", "how long the writes of one export took")
+        meter.create_observable_up_down_counter(
+            WAITING_BYTES,
+            [_observed(exporter, lambda it: it.waiting_bytes, _EXPORTER)],
+            "By",
+            "bytes of turns that wait: for the disk to work again, or for the writer",
+        )
+
+    def written(self, turns: int, size_bytes: int) -> None:
+        """Count turns that were written."""
+        self._exported.add(turns, _EXPORTER)
+        self._written.add(size_bytes, _EXPORTER)
+
+    def failed(self, turns: int) -> None:
+        """Count turns that are lost."""
+        self._exported.add(turns, {**_EXPORTER, "error.type": "lost"})
+
+    def took(self, seconds: float) -> None:
+        """Note how long an export took."""
+        self._duration.record(seconds, _EXPORTER)
+
+
+class ProcessorMetrics:
+    """Counts what a processor does.
+
+    Args:
+        processor: Its waiting bytes are observed for as long as it lives.
+    """
+
+    def __init__(self, processor: _HasQueueBytes) -> None:
+        meter = metrics.get_meter("otel_convlog", __version__)
+        self._processed = meter.create_counter(PROCESSED, "{span}", "turns that were dropped")
+        meter.create_observable_up_down_counter(
+            WAITING_BYTES,
+            [_observed(processor, lambda it: it.queue_bytes, _PROCESSOR)],
+            "By",
+            "bytes of turns that wait: for the disk to work again, or for the writer",
+        )
+
+    def dropped(self) -> None:
+        """Count a turn that was dropped."""
+        self._processed.add(1, {**_PROCESSOR, "error.type": "queue_full"})
+
+
+def _observed(
+    component: _T, value: Callable[[_T], int], attributes: dict[str, str]
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    alive = weakref.ref(component)
+
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        seen = alive()
+        return [] if seen is None else [metrics.Observation(value(seen), attributes)]
+
+    return observe

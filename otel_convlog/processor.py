@@ -1,0 +1,234 @@
+"""The span processor that loses no turn on the way to the exporter."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import weakref
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otel_convlog import readers
+from otel_convlog.exporter import ConversationSpanExporter
+from otel_convlog.metrics import ProcessorMetrics
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+_logger = logging.getLogger(__name__)
+
+_MOST_SPANS = 512  # of one export: they share what a write to their file costs
+_MOST_BYTES = 16 << 20
+_SHUTDOWN_S = 30.0  # the time that the SDK's own processors take at most
+
+
+class _Mark:
+    """Stands in the queue for the moment when all before it has been written."""
+
+    def __init__(self, *, last: bool = False) -> None:
+        self.reached = threading.Event()
+        self.last = last
+
+
+class ConversationSpanProcessor(SpanProcessor):
+    """Hands finished turns to the exporter at once, on a thread of its own.
+
+    Beyond the SDK's batch processor it is bounded by bytes, not by a number of spans; waits for nothing; takes turns of
+    traces that are not sampled (spans that are recorded only); and writes everything at `force_flush` and `shutdown`.
+    All other spans cost it next to nothing. It never blocks who ends a span::
+
+        provider.add_span_processor(ConversationSpanProcessor(directory="/var/log/conversations"))
+
+    Args:
+        exporter: Where the turns go; by default a `ConversationSpanExporter` with the settings.
+        settings: The keyword arguments of `ConversationSpanExporter`, where there is no exporter.
+
+    Raises:
+        TypeError: There are both.
+        ValueError: A setting cannot be used.
+    """
+
+    def __init__(self, exporter: ConversationSpanExporter | None = None, **settings: object) -> None:
+        if exporter is not None and settings:
+            raise TypeError(f"the exporter has its own settings: {', '.join(settings)}")
+        self.exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        self._most_bytes = self.exporter.queue_bytes
+        self._dropped = 0
+        self._closed = False
+        self._metrics = ProcessorMetrics(self)
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            reset = weakref.WeakMethod(self._reset)
+            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+
+    def _reset(self) -> None:
+        """Begin anew; in a forked child what waits in the parent is the parent's to write."""
+        # The same thread may come back while it holds it, from a signal's handler or a destructor.
+        self._lock = threading.RLock()
+        self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._bytes = 0
+        self._dropped_lately = 0
+
+    @property
+    def queue_bytes(self) -> int:
+        """How many bytes of turns wait for the exporter."""
+        return self._bytes
+
+    @property
+    def turns_dropped(self) -> int:
+        """How many turns this process has dropped because too many bytes waited."""
+        return self._dropped
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Do nothing."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a turn, whether its trace is sampled or not. Never raises, never waits."""
+        try:
+            if readers.is_turn(span):
+                self._take(span)
+        except Exception:
+            _logger.exception("a turn is lost")
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Write all turns that have ended, also those that the disk has refused before.
+
+        Returns:
+            Whether all of them were with the operating system within the time.
+        """
+        deadline = monotonic() + timeout_millis / 1e3
+        reached = self._pass_mark(_Mark(), deadline)
+        rest_millis = max(0, int((deadline - monotonic()) * 1e3))
+        return self.exporter.force_flush(rest_millis) and reached
+
+    def shutdown(self) -> None:
+        """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
+        if self._closed:
+            return
+        self._closed = True
+        deadline = monotonic() + _SHUTDOWN_S
+        if self._pass_mark(_Mark(last=True), deadline):
+            writer = self._writer
+            if writer is not None:
+                writer.join(max(0.0, deadline - monotonic()))
+            self._write_rest()
+        else:
+            _logger.warning("%d bytes of turns could not be written within %.0f s", self._bytes, _SHUTDOWN_S)
+        self.exporter.shutdown()
+
+    def _take(self, span: ReadableSpan) -> None:
+        if self._closed:
+            self.exporter.export([span])
+            return
+        size = _size(span)
+        with self._lock:
+            full = self._bytes + self.exporter.waiting_bytes + size > self._most_bytes
+            if full:
+                self._dropped += 1
+                self._dropped_lately += 1
+                begins = self._dropped_lately == 1
+            else:
+                self._bytes += size
+                if self._writer is None:
+                    self._start()
+        if not full:
+            self._queue.put((span, size))
+            return
+        self._metrics.dropped()
+        if begins:
+            _logger.warning(
+                "turns are dropped: %d bytes of them wait to be written, and OTEL_EXPORTER_CONVLOG_QUEUE_BYTES is %d",
+                self._bytes + self.exporter.waiting_bytes,
+                self._most_bytes,
+            )
+
+    def _start(self) -> None:
+        writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
+        try:
+            writer.start()
+        except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
+            return
+        self._writer = writer
+        _flush_at_exit_of_child(self)
+
+    def _pass_mark(self, mark: _Mark, deadline: float) -> bool:
+        """Wait until what was taken before has been handed to the exporter; return whether it was in time."""
+        if self._writer is None or not self._writer.is_alive():
+            self._write_rest()
+            return True
+        self._queue.put(mark)
+        return mark.reached.wait(max(0.0, deadline - monotonic()))
+
+    def _write(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
+        """Write until the last mark: the writer thread."""
+        # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
+        context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        while True:
+            item = queue.get()
+            spans: list[ReadableSpan] = []
+            size = 0
+            while not isinstance(item, _Mark):
+                spans.append(item[0])
+                size += item[1]
+                if len(spans) == _MOST_SPANS or size >= _MOST_BYTES:
+                    break
+                try:
+                    item = queue.get_nowait()
+                except Empty:
+                    break
+            self._export(spans, size)
+            if isinstance(item, _Mark):
+                item.reached.set()
+                if item.last:
+                    return
+
+    def _write_rest(self) -> None:
+        """Write what no writer takes any more."""
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return
+            if isinstance(item, _Mark):
+                item.reached.set()
+            else:
+                self._export([item[0]], item[1])
+
+    def _export(self, spans: list[ReadableSpan], size: int) -> None:
+        try:
+            if spans:
+                self.exporter.export(spans)
+        except Exception:
+            _logger.exception("%d turns are lost", len(spans))
+        with self._lock:
+            self._bytes -= size
+            ended = self._dropped_lately if not self._bytes else 0
+            if ended:
+                self._dropped_lately = 0
+        if ended:
+            _logger.warning("turns are written again; %d were dropped", ended)
+
+
+def _size(span: ReadableSpan) -> int:
+    """Return about how many bytes of memory a span keeps."""
+    size = sum(map(sys.getsizeof, (span.attributes or {}).values()))
+    for event in span.events:
+        size += sum(map(sys.getsizeof, (event.attributes or {}).values()))
+    return size
+
+
+def _flush_at_exit_of_child(processor: ConversationSpanProcessor) -> None:
+    """Let a child of multiprocessing write what waits before it ends: it runs finalizers of its own, no exit hooks."""
+    for module in ("multiprocessing", "billiard"):  # Celery's own form of it
+        util, process = sys.modules.get(f"{module}.util"), sys.modules.get(f"{module}.process")
+        if util is not None and process is not None and process.current_process().name != "MainProcess":
+            util.Finalize(processor, processor.force_flush, exitpriority=100)

@@ -1,0 +1,79 @@
+"""A process that records turns and ends, one way or another: ``delivery_process.py DIRECTORY PROCESSOR WAY``.
+
+It prints ``ready`` when its last turn has ended. Its turns are numbered in their metadata.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+import otel_convlog
+
+TURNS = 50
+PAUSE_S = 0.05
+
+
+def record(first: int, count: int) -> None:
+    for number in range(first, first + count):
+        turn = otel_convlog.start_turn(
+            route="chat",
+            client_model="m",
+            backend="b",
+            stream=False,
+            client_request={
+                "conversation_id": f"c{number % 5}",
+                "messages": [{"role": "user", "content": "x" * 5_000}],
+            },
+            metadata={"number": number},
+        )
+        otel_convlog.finalize_turn(turn)
+
+
+def set_up(directory: str, processor: str) -> None:
+    exporter = otel_convlog.ConversationSpanExporter(directory=directory)
+    provider = TracerProvider()
+    provider.add_span_processor(
+        BatchSpanProcessor(exporter) if processor == "batch" else otel_convlog.ConversationSpanProcessor(exporter)
+    )
+    trace.set_tracer_provider(provider)
+
+
+def main() -> None:
+    directory, processor, way = sys.argv[1:4]
+    set_up(directory, processor)
+    if way == "multiprocessing":
+        record(0, 10)
+        children = [
+            multiprocessing.get_context("fork").Process(target=record, args=(first, 10)) for first in range(10, 50, 10)
+        ]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+        return
+    if way == "random":  # until it is killed
+        for number in range(1_000_000):
+            record(number, 1)
+            print(number, flush=True)  # noqa: T201  for the test
+            time.sleep(0.002)
+    record(0, TURNS)
+    print("ready", flush=True)  # noqa: T201  for the test
+    if way == "exit":
+        sys.exit(3)
+    if way == "exception":
+        raise RuntimeError("the proxy has a fault")
+    time.sleep(PAUSE_S)
+    if way == "os._exit":
+        os._exit(4)
+    time.sleep(60)  # for a signal
+
+
+if __name__ == "__main__":
+    main()

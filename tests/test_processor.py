@@ -1,0 +1,346 @@
+"""The processor: what it takes, what it drops, and that it writes everything however its process ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conversation_log import read_document
+from delivery_process import PAUSE_S, TURNS, record
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+import otel_convlog
+from otel_convlog import ConversationSpanExporter, ConversationSpanProcessor, TurnSampler
+from otel_convlog.store import ConversationStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HERE = Path(__file__).parent
+
+
+def numbers(directory: Path) -> Counter[int]:
+    """Return how often each turn is in the files."""
+    return Counter(
+        turn["metadata"]["number"] for path in directory.glob("*/*.json") for turn in read_document(path)["turns"]
+    )
+
+
+@pytest.fixture
+def provider(no_sdk: None) -> Iterator[TracerProvider]:  # noqa: ARG001
+    provider = TracerProvider()
+    trace.set_tracer_provider(provider)
+    yield provider
+    provider.shutdown()
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each write to a file take so long."""
+    write = ConversationStore.write
+
+    def slowly(self: ConversationStore, *arguments: Any) -> None:
+        time.sleep(seconds)
+        write(self, *arguments)
+
+    monkeypatch.setattr(ConversationStore, "write", slowly)
+
+
+def burst(turns: int) -> None:
+    """End so many turns from eight threads."""
+    share = turns // 8
+    threads = [threading.Thread(target=record, args=(thread * share, share)) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_burst_that_the_batch_processor_drops_is_written(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow_down(monkeypatch, 0.005)
+    batch = BatchSpanProcessor(ConversationSpanExporter(directory=tmp_path / "batch", grouping="seed"))
+    ours = ConversationSpanProcessor(directory=tmp_path / "ours", grouping="seed")
+    provider.add_span_processor(batch)
+    provider.add_span_processor(ours)
+    with caplog.at_level(logging.ERROR):  # the batch processor says that it drops, thousands of times
+        burst(20_000)
+    assert ours.force_flush(120_000)
+    assert (ours.turns_dropped, ours.queue_bytes) == (0, 0)
+    assert numbers(tmp_path / "ours") == Counter(range(20_000))
+    provider.shutdown()
+    assert len(numbers(tmp_path / "batch")) < 20_000
+
+
+def test_beyond_its_bound_it_drops_counts_and_says_so_once(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow_down(monkeypatch, 0.005)
+    ours = ConversationSpanProcessor(directory=tmp_path, queue_bytes=1_000_000)
+    provider.add_span_processor(ours)
+    burst(4_000)
+    assert ours.force_flush(60_000)
+    written = numbers(tmp_path)
+    assert 100 < len(written) < 4_000
+    assert set(written.values()) == {1}
+    assert ours.turns_dropped == 4_000 - len(written)
+    begins = [entry.getMessage() for entry in caplog.records if "turns are dropped" in entry.getMessage()]
+    ends = [entry.getMessage() for entry in caplog.records if "were dropped" in entry.getMessage()]
+    assert len(begins) == len(ends) >= 1
+    assert "OTEL_EXPORTER_CONVLOG_QUEUE_BYTES is 1000000" in begins[0]
+    assert sum(int(line.split(";")[1].split()[0]) for line in ends) == ours.turns_dropped
+
+
+def test_who_ends_a_span_does_not_wait_for_the_disk(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    write = ConversationStore.write
+
+    def waiting(self: ConversationStore, *arguments: Any) -> None:
+        assert go_on.wait(30)
+        write(self, *arguments)
+
+    monkeypatch.setattr(ConversationStore, "write", waiting)
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 20)  # returns, although nothing can be written
+    assert not ours.force_flush(100)
+    assert ours.queue_bytes > 0
+    go_on.set()
+    assert ours.force_flush()
+    assert numbers(tmp_path) == Counter(range(20))
+
+
+def test_only_turns_are_taken_sampled_or_not(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    provider = TracerProvider(sampler=TurnSampler(ALWAYS_OFF))
+    provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
+    trace.set_tracer_provider(provider)
+    with provider.get_tracer("other").start_as_current_span("GET /") as span:
+        assert not span.is_recording()
+    record(0, 3)
+    provider.shutdown()
+    assert numbers(tmp_path) == Counter(range(3))
+    (path, *_) = tmp_path.glob("*/*.json")
+    assert read_document(path)["turns"][0]["otel"]["sampled"] is False
+
+
+def test_a_turn_that_ends_after_shutdown_is_written_at_once(provider: TracerProvider, tmp_path: Path) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 1)
+    ours.shutdown()
+    record(1, 1)
+    assert numbers(tmp_path) == Counter(range(2))
+    ours.shutdown()
+    assert ours.force_flush()
+
+
+def test_an_exporter_and_settings_are_one_too_many(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="directory"):
+        ConversationSpanProcessor(ConversationSpanExporter(directory=tmp_path), directory=tmp_path)
+    with pytest.raises(ValueError, match="grouping"):
+        ConversationSpanProcessor(directory=tmp_path, grouping="?")
+
+
+def test_no_thread_runs_before_the_first_turn(tmp_path: Path) -> None:
+    before = threading.active_count()
+    processor = ConversationSpanProcessor(directory=tmp_path)
+    assert threading.active_count() == before
+    processor.shutdown()
+
+
+def test_a_signal_s_handler_may_end_a_turn(provider: TracerProvider, tmp_path: Path) -> None:
+    provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
+    interrupts = iter(range(10_000, 20_000))
+    before = signal.signal(signal.SIGALRM, lambda *_: record(next(interrupts), 1))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        record(0, 500)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    provider.force_flush()
+    assert numbers(tmp_path) == Counter([*range(500), *range(10_000, next(interrupts))])
+
+
+def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    reader = InMemoryMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("opentelemetry.metrics.get_meter", meters.get_meter)
+        ours = ConversationSpanProcessor(directory=tmp_path, queue_bytes=30_000)
+    provider = TracerProvider()
+    provider.add_span_processor(ours)
+    trace.set_tracer_provider(provider)
+    burst(80)
+    ours.force_flush()
+    data = reader.get_metrics_data()
+    assert data is not None
+    found: dict[tuple[str, Any], Any] = {}
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        for point in metric.data.data_points:
+            attributes = dict(point.attributes or {})
+            found[metric.name, attributes.get("error.type")] = point
+    written = sum(numbers(tmp_path).values())
+    assert found["otel.sdk.exporter.span.exported", None].value == written
+    assert found["otel.sdk.processor.span.processed", "queue_full"].value == 80 - written == ours.turns_dropped > 0
+    assert found["convlog.written", None].value > written * 5_000
+    assert found["convlog.waiting", None].value == 0
+    assert found["otel.sdk.exporter.operation.duration", None].count >= 1
+    provider.shutdown()
+    meters.shutdown()
+
+
+_LOSES_NOTHING = {
+    "ours": {"exit", "exception", "SIGINT", "SIGTERM", "os._exit"},
+    "batch": {"exit", "exception", "SIGINT"},
+}
+
+
+@pytest.mark.parametrize("way", ["exit", "exception", "SIGINT", "SIGTERM", "os._exit"])
+@pytest.mark.parametrize("processor", ["ours", "batch"])
+def test_a_process_that_ends_has_written_its_turns(processor: str, way: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(_HERE / "delivery_process.py"), str(tmp_path), processor, way]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        if way.startswith("SIG"):
+            time.sleep(PAUSE_S)
+            process.send_signal(getattr(signal, way))
+        process.wait(30)
+    lost = TURNS - len(numbers(tmp_path))
+    if way in _LOSES_NOTHING[processor]:
+        assert lost == 0
+    else:  # what docs/durability.md says of the batch processor
+        assert lost == TURNS
+
+
+def test_children_of_multiprocessing_write_what_they_have(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", str(_HERE / "delivery_process.py"), str(tmp_path), "ours"]
+    subprocess.run([*command, "multiprocessing"], check=True, timeout=60)
+    assert numbers(tmp_path) == Counter(range(50))
+
+
+def test_sigkill_costs_at_most_the_turns_of_the_last_moment(tmp_path: Path) -> None:
+    source = random.Random(3)
+    for attempt in range(10):
+        directory = tmp_path / str(attempt)
+        command = [sys.executable, str(_HERE / "delivery_process.py"), str(directory), "ours", "random"]
+        ended: list[tuple[float, int]] = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            timer = threading.Timer(1.0 + source.random(), process.kill)
+            timer.start()
+            ended = [(time.monotonic(), int(line)) for line in process.stdout]
+            timer.join()
+        killed = time.monotonic()
+        written = numbers(directory)
+        missing = [at for at, number in ended if number not in written]
+        assert all(killed - at < 1 for at in missing)
+        assert len(missing) <= 25  # of a turn each 2 ms: those of the last 50 ms
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _ask(port: int, number: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{number}", timeout=10) as answer:
+                assert answer.read() == b"ok"
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+_SERVERS = {
+    "uvicorn": ["-m", "uvicorn", "--port", "{port}", "--log-level", "error", "delivery_app:asgi"],
+    "uvicorn, two workers": [
+        *("-m", "uvicorn", "--port", "{port}", "--log-level", "error", "--workers", "2", "delivery_app:asgi"),
+    ],
+    "gunicorn": ["-m", "gunicorn", "-b", "127.0.0.1:{port}", "-w", "2", "--log-level", "error", "delivery_app:wsgi"],
+    "gunicorn, preloaded": [
+        *("-m", "gunicorn", "-b", "127.0.0.1:{port}", "-w", "2", "--log-level", "error", "--preload"),
+        "delivery_app:wsgi",
+    ],
+    "gunicorn, recycled workers": [
+        *("-m", "gunicorn", "-b", "127.0.0.1:{port}", "-w", "2", "--log-level", "error", "--max-requests", "7"),
+        "delivery_app:wsgi",
+    ],
+}
+
+
+@pytest.mark.parametrize("server", _SERVERS)
+def test_a_server_that_is_stopped_has_written_its_turns(server: str, tmp_path: Path) -> None:
+    port = _free_port()
+    environment = {**os.environ, "DIRECTORY": str(tmp_path), "PROCESSOR": "ours", "PYTHONPATH": str(_HERE)}
+    command = [sys.executable, *(word.format(port=port) for word in _SERVERS[server])]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        try:
+            for number in range(TURNS):
+                _ask(port, number)
+        finally:
+            process.terminate()
+            process.wait(30)
+    assert numbers(tmp_path) == Counter(range(TURNS))
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_forks_in_every_phase_of_an_export_lose_nothing(provider: TracerProvider, tmp_path: Path) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    stop = threading.Event()
+    recorded = 0
+
+    def keep_recording() -> None:
+        nonlocal recorded
+        while not stop.is_set():
+            record(recorded, 1)
+            recorded += 1
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=keep_recording)
+    thread.start()
+    try:
+        for child in range(60):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(30)  # a child that hangs fails
+                record(1_000_000 + child, 1)
+                os._exit(0 if ours.force_flush() else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join(30)
+    assert ours.force_flush()
+    assert numbers(tmp_path) == Counter([*range(recorded), *range(1_000_000, 1_000_060)])
+
+
+def test_public_names_are_there() -> None:
+    for name in otel_convlog.__all__:
+        assert getattr(otel_convlog, name) is not None

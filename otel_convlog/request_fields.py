@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PLACES = ("header", "body", "attribute")
+_LARGEST = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -36,32 +37,32 @@ class RequestField:
             raise ValueError(f"{text!r} is none of header:…, body:…, attribute:…")
         return cls(place, name.lower() if place == "header" else name)
 
-    def value(self, request: object, headers: Mapping[str, object], attributes: Mapping[str, str]) -> str | None:
-        """Return the text that stands there.
+    def value(self, request: object, headers: object, attributes: Mapping[str, str]) -> object:
+        """Return what stands there; None where there is nothing.
 
         Args:
             request: The request's body.
-            headers: Its headers, names in small letters.
+            headers: Its headers. The value is a list where the name stands several times, in other letters.
             attributes: The span's.
-
-        Returns:
-            The text, stripped, a number as its text; None where there is none, or something else.
         """
-        if self.place == "header":
-            return text_of(headers.get(self.name))
         if self.place == "attribute":
-            return text_of(attributes.get(self.name))
+            return attributes.get(self.name)
+        if self.place == "header":
+            pairs = headers.items() if isinstance(headers, dict) else ()
+            values = [value for name, value in pairs if name.lower() == self.name]
+            return values[0] if len(values) == 1 else values or None
         value = request
         for key in self.name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
-        return text_of(value)
+        return value
 
 
 def text_of(value: object) -> str | None:
     """Return text that is not blank, stripped, and a whole number as its text; None for all else."""
     if isinstance(value, str):
         return value.strip() or None
-    return str(value) if type(value) is int else None
+    # Python refuses to write integers of thousands of digits, and takes long for those that it does not refuse.
+    return str(value) if type(value) is int and abs(value) < _LARGEST else None
 
 
 def lowered(headers: object) -> dict[str, object]:

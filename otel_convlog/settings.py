@@ -65,12 +65,8 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
     texts = value.split(",") if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise ValueError("must be text, or a list of it")
-    return tuple(RequestField.parse(text) for text in texts if text.strip())
-
-
-def _scope(value: object) -> tuple[RequestField, ...]:
-    places = _request_fields(value)
-    for place in places:
+    places = tuple(RequestField.parse(text) for text in texts if text.strip())
+    for place in places:  # two secrets may look alike behind the mask
         if place.place == "header" and place.name in SECRET_HEADERS:
             raise ValueError(f"cannot use the header {place.name}, which is masked before it gets here")
     return places
@@ -108,7 +104,7 @@ class Settings:
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
     grouping: str = field(metadata={"parse": _grouping, "default": "lineage"})
-    scope: tuple[RequestField, ...] = field(metadata={"parse": _scope, "default": ""})
+    scope: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
     conversation_keys: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
     stream_events: int | None = field(metadata={"parse": _stream_events, "default": "all"})
     fsync: bool = field(metadata={"parse": _when, "default": "never"})

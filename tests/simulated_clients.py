@@ -466,7 +466,7 @@ def context_for_the_last_question(dialogue: int) -> Iterator[Turn]:
     for _ in range(TURNS):
         question = voice.says()
         shown = [*messages, user(f"Context: {voice.says()}\n\nQuestion: {question}")]
-        answer = assistant(voice.says(20, 60))
+        answer = assistant(voice.says(40, 60))
         yield turn("chat", dialogue, {"model": "m", "messages": shown}, chat_answer(answer))
         messages += [user(question), answer]
 

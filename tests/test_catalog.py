@@ -130,7 +130,7 @@ def test_a_catalog_that_is_lost_or_damaged_is_made_anew(
         with sqlite3.connect(path) as connection:
             connection.executescript("DROP TABLE turns; PRAGMA user_version = -1")
         connection.close()
-    monkeypatch.setattr("otel_convlog.store.catalog._PAUSE_S", 0.0)
+    monkeypatch.setattr("otel_convlog.store.catalog._LONGEST_PAUSE_S", 0.0)
     for number in range(30, 40):
         _write(store, make_turn(number, conversation_id=f"c{number % 3}"))
     reindex(tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from otel_convlog.identity.search import Search
 from otel_convlog.identity.seed import seed_id
 from otel_convlog.jsontext import from_json, to_json
 from otel_convlog.record import Identity
-from otel_convlog.request_fields import lowered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ __all__ = ["EvidenceStore", "Identifier", "explicit_id", "get_conversation_id", 
 
 _logger = logging.getLogger(__name__)
 
+_MOST_MISSED = 1_000  # turns whose evidence waits to be kept
 _SCOPE_BYTES = 8
 _LONGEST_IN_SCOPE = 120 - 1 - 2 * _SCOPE_BYTES
 _OPENING = re.compile(r"(conv_[0-9a-f]{24})(?:-(\d{1,9}))?")  # and its number, where it is not the first
@@ -65,6 +66,7 @@ class Identifier:
         self._grouping = grouping
         self._scope = tuple(scope)
         self._conversation_keys = tuple(conversation_keys)
+        self._missed: deque[tuple[KnownTurn, list[tuple[bytes, Kind]]]] = deque(maxlen=_MOST_MISSED)
 
     def identify(self, record: TurnRecord) -> Identity:
         """Find the conversation of a turn, and keep what later ones will be recognised by.
@@ -74,20 +76,35 @@ class Identifier:
         where it would go if it continued nothing.
         """
         scope = self._scope_of(record)
-        named = self._named(record, scope)
+        named = self._named_safely(record, scope)
         if not record.request_is_whole:
             return named or Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())
         if self._grouping == "seed":
             return named or _of_seed(record, scope)
         found: Identity | None = None
+        exchange: Exchange | None = None
         try:
             exchange = read_exchange(record, scope)
+            _ = exchange.whole_chain  # what takes long is done before others are kept waiting
             with self._evidence.session() as session:
                 if session is not None:
+                    self._keep_missed(session)
                     found = self._find(record, exchange, session, named)
         except Exception:
             _logger.exception("the history of %s could not be read", record.turn_id)
-        return found or replace(named or _of_seed(record, scope), evidence_read=False)
+        if found is not None:
+            return found
+        alone = replace(named or _of_seed(record, scope), evidence_read=False)
+        if exchange is not None and (named or exchange.is_opening):  # these are where they belong
+            self._missed.append(_evidence_of(record, exchange, exchange.whole_chain, alone, None))
+        return alone
+
+    def _keep_missed(self, session: EvidenceSession) -> None:
+        """Keep the evidence of turns that came while it could not be had."""
+        while self._missed:
+            turn, keys = self._missed.popleft()
+            if session.turn(turn.turn_id) is None:
+                session.add(turn, keys)
 
     def _find(
         self, record: TurnRecord, exchange: Exchange, session: EvidenceSession, named: Identity | None
@@ -116,14 +133,21 @@ class Identifier:
             same_seed = re.compile(re.escape(seed) + r"(-\d+)?")
             same_words = search.matches(search.chain[-1])
             openings = [match for match in same_words if same_seed.fullmatch(match.turn.conversation_id)]
-            answered = {match.turn.conversation_id for match in openings if match.turn.answered}
-            failed = (match for match in openings if match.turn.conversation_id not in answered)
+            served = {match.turn.conversation_id for match in openings if not match.turn.failed}
+            failed = (match for match in openings if match.turn.conversation_id not in served)
             retried = search.best(failed, Kind.REQUESTED)
             if retried is not None:
                 return replace(by_seed, conversation_id=retried.conversation_id)
         # Behind an answer that is not known, "go on" is all there is: the same words, but not the same dialogue.
         number = search.session.next_opening(seed)
         return replace(by_seed, conversation_id=f"{seed}-{number}") if number > 1 else by_seed
+
+    def _named_safely(self, record: TurnRecord, scope: bytes) -> Identity | None:
+        try:
+            return self._named(record, scope)
+        except Exception:
+            _logger.exception("the conversation that %s names could not be read", record.turn_id)
+            return None
 
     def _named(self, record: TurnRecord, scope: bytes) -> Identity | None:
         named = explicit.named_conversation(
@@ -144,9 +168,14 @@ class Identifier:
         """Return a digest of what keeps the turn's tenant apart; nothing where there is no such setting."""
         if not self._scope:
             return b""
-        headers = lowered(record.request_headers)
-        values = [field.value(record.client_request, headers, record.attributes) for field in self._scope]
-        return sha256(to_json(values)).digest()[:_SCOPE_BYTES]
+        try:
+            values = [
+                field.value(record.client_request, record.request_headers, record.attributes) for field in self._scope
+            ]
+            return sha256(to_json(values)).digest()[:_SCOPE_BYTES]
+        except Exception:  # then it is a tenant of its own: not one of others, and not the one that has none
+            _logger.exception("the tenant of %s could not be read", record.turn_id)
+            return sha256(record.turn_id.encode("utf-8", "replace")).digest()[:_SCOPE_BYTES]
 
 
 def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -> None:
@@ -202,7 +231,17 @@ def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None
 def _keep(
     session: EvidenceSession, record: TurnRecord, search: Search, identity: Identity, finding: Finding | None
 ) -> None:
-    exchange, chain = search.exchange, search.chain
+    exchange = search.exchange
+    turn, keys = _evidence_of(record, exchange, search.chain, identity, finding)
+    if exchange.previous_response_id is not None and search.parent is None:
+        keys.append((exchange.id_key(exchange.previous_response_id), Kind.SEEN))
+    session.add(turn, keys)
+
+
+def _evidence_of(
+    record: TurnRecord, exchange: Exchange, chain: list[bytes], identity: Identity, finding: Finding | None
+) -> tuple[KnownTurn, list[tuple[bytes, Kind]]]:
+    """Return what is kept of a turn."""
     answered_keys = exchange.answered_keys(chain)
     turn = KnownTurn(
         number=0,
@@ -213,14 +252,13 @@ def _keep(
         thread=identity.thread,
         started_at=record.started_at,
         system=exchange.system,
+        opening=exchange.opening,
         chain=answered_keys[0] if answered_keys else chain[-1],
         answered=exchange.answered,
+        failed=exchange.failed,
         continued=finding is not None and finding.continued,
     )
-    keys = list(exchange.keys(chain, finding.known_to if finding else 0))
-    if exchange.previous_response_id is not None and search.parent is None:
-        keys.append((exchange.id_key(exchange.previous_response_id), Kind.SEEN))
-    session.add(turn, keys)
+    return turn, list(exchange.keys(chain, finding.known_to if finding else 0))
 
 
 def _of_seed(record: TurnRecord, scope: bytes) -> Identity:

@@ -105,4 +105,4 @@ def _of_choices(choices: list[Json], message_key: str, reason_key: str) -> Answe
 
 
 def _with_words(*messages: Message) -> tuple[Message, ...]:
-    return tuple(message for message in messages if message.parts)
+    return tuple(message for message in messages if message.parts or message.ids)

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 TEXT: Final = b"t"
 CALL: Final = b"c"  # a tool call: name and arguments
-RESULT: Final = b"r"  # what a tool gave back
+RESULT: Final = b"r"  # what a tool gave back, behind a byte that stands also where it is nothing
 MEDIA: Final = b"m"  # the digest of an image's or file's bytes
 OTHER: Final = b"o"  # JSON of a kind that is not known here
+
+_EMPTY: Final = b"\0"
 
 Part: TypeAlias = tuple[bytes, "str | bytes"]
 Object: TypeAlias = "dict[str, Json]"
@@ -143,7 +145,7 @@ def _read_message(history: History, message: Object) -> None:
         _read_part(said, message)
         return
     said = history.side(assistant=role in _ASSISTANT_ROLES)
-    if role in ("tool", "function"):
+    if role in ("tool", "function") and "parts" not in message:
         _note_id(said, message.get("tool_call_id"))
         said.parts.append((RESULT, _result(message.get("content"))))
         return
@@ -253,6 +255,8 @@ def _read_media(said: Message, part: Object, *holders: Json) -> None:
 def _media_digest(text: str, *, is_data: bool) -> bytes:
     if text.startswith("data:"):
         text, is_data = text.partition(",")[2], True
+    elif text.startswith(("http://", "https://")):
+        text = text.partition("?")[0]  # a signature in it is another one each time
     data = text.encode("utf-8", "surrogatepass")
     if is_data:
         with suppress(binascii.Error):  # then its text is what tells it
@@ -273,16 +277,18 @@ def _call(part: Object) -> bytes:
             given = orjson.loads(given)
         except ValueError:
             given = str(given).strip()
-    return str(call.get("name", "")).encode("utf-8", "surrogatepass") + b"\0" + (_sorted(given) if given else b"{}")
+    called = call.get("name")
+    tool = called.encode("utf-8", "surrogatepass") if isinstance(called, str) else b""
+    return tool + b"\0" + (_sorted(given) if given else b"{}")
 
 
 def _result(content: Json) -> bytes:
-    """Return a digest of what a tool gave back."""
+    """Return what a tool gave back."""
     if isinstance(content, dict):  # Gemini gives an object
-        return sha256(_sorted(content)).digest()
+        return _EMPTY + _sorted(content)
     said = Message(assistant=False)
     _read_parts(said, content)
-    return sha256(essence(said)).digest()
+    return _EMPTY + essence(said)
 
 
 def _sorted(value: Json) -> bytes:
@@ -357,7 +363,7 @@ def _said(text: str, *, assistant: bool) -> bytes:
 
 
 def without_blocks(text: str, tags: Iterable[str]) -> str:
-    """Return text without the blocks of these tags, and without the white space around them. Linear in the text."""
+    """Return text without the blocks of these tags, and without the white space that came with them. Linear."""
     for tag in tags:
         start_tag, end_tag = f"<{tag}>", f"</{tag}>"
         start = text.find(start_tag)
@@ -366,9 +372,15 @@ def without_blocks(text: str, tags: Iterable[str]) -> str:
         kept: list[str] = []
         position = 0
         while start >= 0 and (end := text.find(end_tag, start)) >= 0:
-            kept.append(text[position:start].strip())
-            position = end + len(end_tag)
+            before, position = text[position:start], end + len(end_tag)
             start = text.find(start_tag, position)
-        kept.append(text[position:].strip() if kept else text)
-        text = "\n".join(piece for piece in kept if piece)
+            after = text[position : start if start >= 0 else len(text)]
+            # Of the white space on both sides one was there before.
+            if len(before) - len(before.rstrip()) < len(after) - len(after.lstrip()):
+                before = before.rstrip()
+            else:
+                position += len(after) - len(after.lstrip())
+            kept.append(before)
+        kept.append(text[position:])
+        text = "".join(kept)
     return text

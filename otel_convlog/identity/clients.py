@@ -45,6 +45,8 @@ _CLAUDE_CODE_USER = re.compile(
     r"user_[^_]*_account_.*_session_([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})", re.IGNORECASE
 )
 
+_LONGEST_USER_ID = 4096
+
 _ATTRIBUTES = (
     "gen_ai.conversation.id",
     "session.id",
@@ -133,7 +135,7 @@ def _is_codex(headers: Mapping[str, object]) -> bool:
 
 
 def _claude_code_session(user_id: object) -> str | None:
-    if isinstance(user_id, str) and user_id[:1] == "{":
+    if isinstance(user_id, str) and user_id[:1] == "{" and len(user_id) <= _LONGEST_USER_ID:
         user_id = json_or_none(user_id)
     if isinstance(user_id, dict):
         return text_of(user_id.get("session_id"))

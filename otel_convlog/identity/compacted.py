@@ -8,8 +8,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.canonical import TEXT, Message, joined
-from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.canonical import CALL, MEDIA, OTHER, RESULT, TEXT, Message, joined
 from otel_convlog.identity.exchange import long_lines
 from otel_convlog.identity.search import Finding, only_conversation
 
@@ -22,9 +21,14 @@ NAME = "compacted"
 
 _MOST_EXCHANGES = 8  # the last ones of a request that are looked for
 _LONG = 160  # bytes from which on an exchange, or an answer, is no other's by chance
-_TEXT = 64  # bytes of text from which on it counts under the same system prompt; the same tool call may come anywhere
+_TEXT = 120  # bytes of text alone: the same tool call may come anywhere
+_TEXT_ALIKE = 64  # the same where the system prompt is the same too
+_SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
 _MOST_LINES = 200  # of a summary
 _MOST_CHARACTERS = 1 << 16
+
+_MOST_BEFORE_MARKER = 300  # characters
+_SHORTEST_SUMMARY = 120  # bytes of the lines that must be the same
 
 # How clients begin the message that stands for the history they have left out (docs/identity.md).
 _MARKERS = (
@@ -32,8 +36,6 @@ _MARKERS = (
     "Another language model started to solve this problem and produced a summary",
     "<conversation_summary>",
     "<state_snapshot>",
-    "<summary>",
-    "<compacted",
     "[CONTEXT COMPACTION",
     "Summary of the conversation so far",
     "summary of the previous conversation",
@@ -84,27 +86,32 @@ def _by_answer(search: Search) -> Finding | None:
 
 def _tells(search: Search, turn: KnownTurn, *messages: Said) -> bool:
     """Say whether messages that a known turn has are no other's by chance."""
-    if sum(said.size for said in messages) >= _LONG:
+    sizes = {TEXT: 0, CALL: 0, RESULT: 0, OTHER: 0, MEDIA: 0}
+    for said in messages:
+        for kind, value in joined(said.message):
+            sizes[kind] += len(value)
+    size = sum(sizes.values()) - sizes[MEDIA]
+    exchange = search.exchange
+    if exchange.opening and turn.opening == exchange.opening and size >= _SIZE_ALIKE:
         return True
-    texts = (len(value) for said in messages for kind, value in joined(said.message) if kind == TEXT)
-    return turn.system == search.exchange.system and sum(texts) >= _TEXT
+    alike = exchange.system and turn.system == exchange.system
+    return size >= _LONG or sizes[TEXT] >= (_TEXT_ALIKE if alike else _TEXT)
 
 
 def _by_summary(search: Search) -> Finding | None:
     for said in search.exchange.messages[:2]:
-        lines = _lines_behind_marker(said.message)
-        if lines:
-            found = search.matches_of([search.exchange.line_key(line) for line in lines])
-            turn = only_conversation(
-                match for matches in found.values() for match in matches if match.kind is Kind.LINE
-            )
-            if turn is not None:
-                return Finding(turn, turn.turn_id)
+        lines = {search.exchange.line_key(line): len(line) for line in _lines_behind_marker(said.message)}
+        if not lines:
+            continue
+        found = search.matches_of(list(lines))
+        turn = only_conversation(match for matches in found.values() for match in matches)
+        if turn is not None and sum(lines[key] for key in found) >= _SHORTEST_SUMMARY:
+            return Finding(turn, turn.turn_id)
     return None
 
 
 def _lines_behind_marker(text: Message) -> list[bytes]:
-    beginning = "\n".join(value for _, value in text.parts if isinstance(value, str))[:_MOST_CHARACTERS]
-    if not any(marker in beginning for marker in _MARKERS):
+    beginning = "\n".join(value for _, value in text.parts if isinstance(value, str))[:_MOST_CHARACTERS].lstrip()
+    if not any(0 <= beginning.find(marker) <= _MOST_BEFORE_MARKER for marker in _MARKERS):
         return []
     return long_lines(Message(assistant=text.assistant, parts=[(TEXT, beginning)]), _MOST_LINES)

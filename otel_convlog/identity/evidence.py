@@ -35,8 +35,10 @@ class KnownTurn(NamedTuple):
         continues: The turn that it continues, where there is one.
         thread: The thread within its conversation, where it has one.
         system: A digest of what its system prompt says.
+        opening: The key of its first message, where that is the user's.
         chain: The key of its messages and its answer; where the answer is not known, of its messages.
         answered: Whether its whole answer is known.
+        failed: Whether it had none at all, or an error.
         continued: Whether another turn continues it.
     """
 
@@ -48,8 +50,10 @@ class KnownTurn(NamedTuple):
     thread: str | None
     started_at: str
     system: bytes
+    opening: bytes
     chain: bytes
     answered: bool
+    failed: bool
     continued: bool = False
 
 
@@ -69,8 +73,13 @@ class EvidenceSession(Protocol):
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys that some turn has."""
 
-    def matches(self, key: bytes) -> list[Match]:
-        """Return the turns that have the key, the newest first, a bounded number of them."""
+    def matches(self, key: bytes, conversation_id: str | None = None) -> list[Match]:
+        """Return the turns that have the key, the newest first, a bounded number of them.
+
+        Args:
+            key: The key.
+            conversation_id: Of this conversation only.
+        """
 
     def next_opening(self, seed: str) -> int:
         """Count a request that opens a conversation; return how many this seed has had, with this one."""

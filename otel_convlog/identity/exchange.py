@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.answers import Side, find_answers
@@ -19,14 +21,29 @@ if TYPE_CHECKING:
     from otel_convlog.record import TurnRecord
 
 _MOST_IDS = 16
-_MOST_SEEN = 64  # first messages of a request of which no turn is known
+_MOST_SEEN = 128  # first messages of a request of which no turn is known
 _HEAD = 48  # bytes of an answer's beginning
 _MOST_LINES = 3  # at the beginning of an answer
 _SHORTEST_LINE = 40  # bytes
 _SHORTEST_SUMMARY = 400  # bytes of an answer that may be the summary of a dialogue
 
-# An id says something only where it cannot be the same by chance: call_0 and get_weather:1 can.
-_GENERATED = re.compile(r"(?=[^\W_]*\d)(?=[^\W_]*[A-Za-z])[^\W_]{12}|[0-9a-f]{8}-[0-9a-f]{4}-", re.IGNORECASE)
+_LONGEST_ID = 512  # bytes of an id that are looked at
+_RUN = re.compile(r"[^\W_]{12,}")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _is_generated(text: str) -> bool:
+    """Say whether an id cannot be the same by chance, as call_0, get_weather:1 and getWeatherForecast1 can.
+
+    In random text every second character or so is of another kind than the one before: digit, small letter, capital.
+    """
+    text = text[:_LONGEST_ID]
+    runs = [found[0].replace("-", "") for found in _UUID.finditer(text)] or _RUN.findall(text)
+    for run in runs:
+        changes = sum(a.isdigit() != b.isdigit() or a.isupper() != b.isupper() for a, b in pairwise(run))
+        if 4 * changes >= len(run) and any(map(str.isdigit, run)):
+            return True
+    return False
 
 
 class Said(NamedTuple):
@@ -77,6 +94,8 @@ class Exchange:
         previous_response_id: The answer that the request names as the one it continues.
         answers: What the turn was answered: several where the request asked for several.
         answered: Whether that is the whole answer.
+        failed: Whether there was none at all, or an error.
+        shows_answer: Whether the history shows anything of the assistant's or a tool's, also where it says nothing.
         answer_ids: The ids by which a later request may name, or give back, something of the answers.
     """
 
@@ -87,16 +106,29 @@ class Exchange:
     previous_response_id: str | None
     answers: tuple[Answer, ...]
     answered: bool
+    failed: bool
+    shows_answer: bool
     answer_ids: tuple[str, ...]
 
     @property
     def is_opening(self) -> bool:
         """Whether the request shows nothing of an earlier turn: no answer, no tool's result, no answer's id."""
-        if self.previous_response_id is not None or len(self.messages) > 1:
-            return False
-        return not any(
-            said.assistant or any(kind == RESULT for kind, _ in said.message.parts) for said in self.messages
-        )
+        return self.previous_response_id is None and not self.shows_answer
+
+    @property
+    def opening(self) -> bytes:
+        """The key of the first message, where that is the user's."""
+        return self.whole_chain[1] if self.messages and not self.messages[0].assistant else b""
+
+    @cached_property
+    def first_answer(self) -> int:
+        """The number of messages up to the first of the assistant's; beyond all where there is none."""
+        return next((at for at, said in enumerate(self.messages, 1) if said.assistant), len(self.messages) + 1)
+
+    @cached_property
+    def whole_chain(self) -> list[bytes]:
+        """The keys of the first messages, where they are a whole history."""
+        return self.chain(self.base)
 
     @property
     def base(self) -> bytes:
@@ -159,9 +191,9 @@ class Exchange:
         yield chain[-1], Kind.REQUESTED
         for key in self.answered_keys(chain):
             yield key, Kind.ANSWERED
-        seen = [chain[count] for count in range(known_to + 1, len(self.messages)) if self.messages[count - 1].assistant]
-        for key in seen[-_MOST_SEEN:]:
-            yield key, Kind.SEEN
+        first_seen = max(known_to + 1, self.first_answer, len(self.messages) - _MOST_SEEN)
+        for count in range(first_seen, len(self.messages)):
+            yield chain[count], Kind.SEEN
         for generated in self.answer_ids:
             yield self.id_key(generated), Kind.ID
         for answer, _ in self.answers:
@@ -186,29 +218,45 @@ def read_exchange(record: TurnRecord, scope: bytes) -> Exchange:
         record.stream_summary,
         record.error,
     )
-    return _exchange(history, scope, previous if isinstance(previous, str) and previous else None, answers)
+    logged = (
+        record.client_response,
+        record.upstream_response,
+        record.client_events.events,
+        record.upstream_events.events,
+    )
+    failed = record.error is not None or not any(logged)
+    return _exchange(
+        history, scope, previous if isinstance(previous, str) and previous else None, answers, failed=failed
+    )
 
 
-def _exchange(history: History, scope: bytes, previous: str | None, answers: Answers) -> Exchange:
-    messages: list[Said] = []
+def _exchange(history: History, scope: bytes, previous: str | None, answers: Answers, *, failed: bool) -> Exchange:
+    messages: list[Message] = []
+    said: list[bytes] = []
     ids: list[tuple[int, str]] = []
     for message in history.messages:
-        said = essence(message)
-        if said and messages and messages[-1].assistant is message.assistant:  # what stood between them says nothing
-            message = Message(message.assistant, messages.pop().message.parts + message.parts)  # noqa: PLW2901  of both
-            said = essence(message)
-        if said:
-            messages.append(Said(message, said))
+        if what := essence(message):
+            if messages and messages[-1].assistant is message.assistant:  # what stood between them says nothing
+                messages[-1] = Message(message.assistant, messages[-1].parts)
+                messages[-1].parts += message.parts
+                said[-1] = b""
+            else:
+                messages.append(message)
+                said.append(what)
         if message.ids:
             ids += [(len(messages), generated) for generated in message.ids]
     return Exchange(
         scope=scope,
-        messages=tuple(messages),
+        messages=tuple(Said(message, what or essence(message)) for message, what in zip(messages, said, strict=True)),
         system=key_of("\n".join(history.system).encode("utf-8", "surrogatepass"))[:8] if history.system else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
-        answers=tuple(_answers(answers, messages[-1].message if messages else None)),
+        answers=tuple(_answers(answers, messages[-1] if messages else None)),
         answered=answers.complete and bool(answers.messages),
+        failed=failed,
+        shows_answer=any(
+            message.assistant or any(kind == RESULT for kind, _ in message.parts) for message in history.messages
+        ),
         answer_ids=_answer_ids(answers),
     )
 
@@ -228,7 +276,7 @@ def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:
 def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     for position, generated in reversed(ids):
-        if generated not in found and _GENERATED.search(generated):
+        if generated not in found and _is_generated(generated):
             found[generated] = (position, generated)
             if len(found) == _MOST_IDS:
                 break
@@ -236,7 +284,7 @@ def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def _answer_ids(answers: Answers) -> tuple[str, ...]:
-    found = [generated for message in answers.messages for generated in message.ids if _GENERATED.search(generated)]
+    found = [generated for message in answers.messages for generated in message.ids if _is_generated(generated)]
     return tuple({*answers.response_ids, *found[-_MOST_IDS:]})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.clients import Named, named_by_client, named_by_span
-from otel_convlog.request_fields import lowered
+from otel_convlog.request_fields import lowered, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ def named_conversation(
     by_client = named_by_client(request, names) if of_clients else None
     thread = safe_id(by_client.thread) if by_client and by_client.thread else None
     for key in keys:
-        if (text := key.value(request, names, attributes)) is not None:
+        if (text := text_of(key.value(request, headers, attributes))) is not None:
             return Named(safe_id(text), thread)
     if (by_field := explicit_id(request)) is not None:
         return Named(by_field, thread)

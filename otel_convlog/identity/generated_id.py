@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
 from otel_convlog.identity.prefix import beginning
-from otel_convlog.identity.search import Finding
+from otel_convlog.identity.search import Finding, of_one_conversation
 
 if TYPE_CHECKING:
     from otel_convlog.identity.search import Search
@@ -22,11 +22,11 @@ def find(search: Search) -> Finding | None:
     keys = list(positions)
     found = search.matches_of(keys)
     for key in reversed(keys):
-        turn = search.best(found.get(key, ()), Kind.ID)
+        turn = search.best(of_one_conversation(found.get(key, ()), Kind.ID), Kind.ID)
         if turn is None:
             continue
-        shared = beginning(search)  # the id may stand further back than what else is known
-        if shared and shared.known_to >= positions[key] and shared.turn.conversation_id == turn.conversation_id:
+        shared = beginning(search)  # it may reach further than the id, and then it knows better
+        if shared and shared.known_to >= positions[key]:
             return shared
         return Finding(turn, turn.turn_id, positions[key])
     return None

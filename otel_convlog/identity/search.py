@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.evidence import Kind, Match
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _MOST_COUNTS = 1_000  # of first messages that are looked for: a request may have any number
+_MOST_FOUND = 16  # of them that are looked at: they may be those of other conversations
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Search:
     def parent(self) -> KnownTurn | None:
         """The turn whose answer the request names as the one before it."""
         named = self.exchange.previous_response_id
-        return self.best(self.matches(self.exchange.id_key(named)), Kind.ID) if named is not None else None
+        if named is None:
+            return None
+        return self.best(of_one_conversation(self.matches(self.exchange.id_key(named)), Kind.ID), Kind.ID)
 
     @cached_property
     def chain(self) -> list[bytes]:
@@ -70,7 +74,7 @@ class Search:
             return self.exchange.chain(self.parent.chain)
         if self.exchange.previous_response_id is not None:
             return self.exchange.chain(self.exchange.id_key(self.exchange.previous_response_id))
-        return self.exchange.chain(self.exchange.base)
+        return self.exchange.whole_chain
 
     @cached_property
     def deepest(self) -> Beginning | None:
@@ -95,13 +99,17 @@ class Search:
         return None
 
     def _relative(self, count: int, matches: list[Match]) -> Beginning | None:
-        """Return a turn that has the same first messages, and then another answer or another history.
+        """Return a turn of the same dialogue by what the two requests share.
 
-        They must show an answer: with nothing but the same first words, two dialogues are two.
+        Either the turn's whole request is the beginning of this one, behind which another answer stands here; or this
+        whole request is the beginning of the turn's. That must show an answer: first words alone, and what an
+        application has put before everybody's first question (a greeting, examples), make no two dialogues one.
         """
-        if not any(said.assistant for said in self.exchange.messages[:count]):
+        if count < self.exchange.first_answer:
             return None
-        turn = self.best(matches, Kind.SEEN) or self.best(matches, Kind.REQUESTED)
+        turn = self.best(matches, Kind.REQUESTED)
+        if turn is None and count == len(self.exchange.messages):
+            turn = self.best(matches, Kind.SEEN)
         return Beginning(count, Kind.SEEN, turn) if turn is not None else None
 
     def _known_counts(self, most: int) -> Iterable[int]:
@@ -111,16 +119,12 @@ class Search:
         yield most  # in a dialogue that grows it is nearly always this one, so the others are not asked for yet
         least = max(1, most - _MOST_COUNTS)
         known = self.session.known(self.chain[least:most])
-        for count in range(most - 1, least - 1, -1):
-            if self.chain[count] in known:
-                yield count
+        found = (count for count in range(most - 1, least - 1, -1) if self.chain[count] in known)
+        yield from islice(found, _MOST_FOUND)
 
     def matches(self, key: bytes) -> list[Match]:
         """Return the turns that have a key, of the named conversation only where the request names one."""
-        found = self.session.matches(key)
-        if self._conversation_id is None:
-            return found
-        return [match for match in found if match.turn.conversation_id == self._conversation_id]
+        return self.session.matches(key, self._conversation_id)
 
     def matches_of(self, keys: list[bytes]) -> dict[bytes, list[Match]]:
         """Return the turns that have any of these keys, by key."""
@@ -134,6 +138,12 @@ class Search:
             return None
         system = self.exchange.system
         return max(turns, key=lambda turn: (turn.system == system, not turn.continued, turn.started_at, turn.number))
+
+
+def of_one_conversation(matches: Iterable[Match], kind: Kind) -> list[Match]:
+    """Return the matches of a kind, where they are all of one conversation: what several have tells none."""
+    found = [match for match in matches if match.kind is kind]
+    return found if len({match.turn.conversation_id for match in found}) == 1 else []
 
 
 def only_conversation(matches: Iterable[Match]) -> KnownTurn | None:

@@ -14,7 +14,7 @@ import threading
 import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeAlias
 
 from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
@@ -74,7 +74,9 @@ _SCHEMA = f"""
 # all the time one may wait 0.3 s for its turn.
 _BUSY_S = 1.0
 _LOOK_S = 1.0  # how often to look whether the file is still the one that is open
-_PAUSE_S = 5.0  # how long a catalog that cannot be used is left alone: each try may take as long as said above
+# How long a catalog that cannot be used is left alone, since each try may take as long as said above.
+_SHORTEST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 5.0
 
 _logger = logging.getLogger(__name__)
 
@@ -157,11 +159,14 @@ class Catalog:
     Args:
         directory: The log's directory.
         for_writing: Whether the directory is made where there is none.
+        patience_s: How long to wait for other processes.
     """
 
-    def __init__(self, directory: Path, *, for_writing: bool = False) -> None:
+    def __init__(self, directory: Path, *, for_writing: bool = False, patience_s: float = _BUSY_S) -> None:
         self.path = directory / FILE_NAME
         self._for_writing = for_writing
+        self._patience_s = patience_s
+        self._pause_s = _SHORTEST_PAUSE_S
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._next_look = 0.0
@@ -195,19 +200,22 @@ class Catalog:
                 return
             _insert_turns(connection, state.file, turns)
 
-    def replace(self, state: FileState, turns: Sequence[PlacedTurn]) -> None:
-        """Note what a file holds, whatever was known of it.
+    def replace(self, state: FileState, turns: Sequence[PlacedTurn]) -> bool:
+        """Note what a file holds, whatever was known of it; return whether that could be noted.
 
         Args:
             state: The file.
             turns: All its turns.
         """
+        noted = False
         with self.transaction() as connection:
             if connection is None or not turns:
-                return
+                return connection is not None
             connection.execute("DELETE FROM turns WHERE file = ?", (state.file,))
             _insert_conversation(connection, state, turns[0][0].first_user_text, turns[-1][0])
             _insert_turns(connection, state.file, turns)
+            noted = True
+        return noted  # noqa: RET504  an error of SQLite's ends within the transaction
 
     def forget(self, file: str) -> None:
         """Forget a file."""
@@ -247,8 +255,12 @@ class Catalog:
                 yield connection
                 if connection is not None:
                     connection.execute("COMMIT")
-            except Exception as error:  # noqa: BLE001  nothing here is a reason for a turn to fail
+                    self._pause_s = _SHORTEST_PAUSE_S
+            except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
+            except Exception:  # nothing here is a reason for a turn to fail
+                self.disconnect()
+                _logger.exception("%s has not been told of a turn", self.path)
             except BaseException:
                 self.disconnect()
                 raise
@@ -274,7 +286,7 @@ class Catalog:
             try:
                 if self._for_writing:
                     self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._connection = _connect(self.path)
+                self._connection = _connect(self.path, self._patience_s)
                 self._inode = self.path.stat().st_ino
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
@@ -294,7 +306,10 @@ class Catalog:
         ):  # not one of its subclasses: the file is no database
             _logger.warning("%s was damaged (%s) and has been removed; reindex reads the files again", self.path, error)
             return
-        self._left_alone_until = monotonic() + _PAUSE_S
+        # One that others are busy with is free again soon.
+        busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+        self._left_alone_until = monotonic() + (self._pause_s if busy else _LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if not self._warned:
             self._warned = True
             _logger.warning("%s cannot be used (%s); the log goes on without it", self.path, error)
@@ -317,12 +332,12 @@ class Catalog:
             self._connection = None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, patience_s: float) -> sqlite3.Connection:
     if not path.exists():  # SQLite would make it readable to all; what stands beside it gets its mode
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, monotonic() + patience_s)
         # No sync: after a power loss the catalog is made anew, and a write must not wait for the disk because of it.
         connection.execute("PRAGMA synchronous = OFF")
         connection.row_factory = sqlite3.Row
@@ -331,6 +346,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
+    """Switch to a write-ahead log. Where another process is just doing that, SQLite refuses without waiting."""
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.01)
 
 
 def _settle_schema(connection: sqlite3.Connection) -> None:

@@ -31,8 +31,10 @@ EVIDENCE_SCHEMA = """
         thread TEXT,
         started_at TEXT NOT NULL,
         system BLOB NOT NULL,
+        opening BLOB NOT NULL,
         chain BLOB NOT NULL,
         answered INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
         continued INTEGER NOT NULL
     );
     CREATE TABLE evidence (
@@ -56,10 +58,12 @@ _MOST_FORGOTTEN = 200  # in one step, so that no turn waits long
 _FORGETTING_INTERVAL_S = 5.0
 
 _MOST_MATCHES = 64
+_MOST_LOOKED_AT = 1_000  # turns that have the same key: an exchange of greetings
 _MOST_VARIABLES = 500  # of one statement; SQLite before 3.32 allows 999
 
 _COLUMNS = (
-    "number, turn_id, conversation_id, evidence, continues, thread, started_at, system, chain, answered, continued"
+    "number, turn_id, conversation_id, evidence, continues, thread, started_at,"
+    " system, opening, chain, answered, failed, continued"
 )
 
 
@@ -120,12 +124,14 @@ class EvidenceTables:
             found.update(row[0] for row in rows)
         return found
 
-    def matches(self, key: bytes) -> list[Match]:
+    def matches(self, key: bytes, conversation_id: str | None = None) -> list[Match]:
         """Return the turns that have the key, the newest first, a bounded number of them."""
         rows = self._cursor.execute(
-            f"SELECT evidence.kind, {_PREFIXED} FROM evidence JOIN known_turns USING (number)"  # noqa: S608  our own names
-            " WHERE evidence.key = ? ORDER BY evidence.number DESC LIMIT ?",
-            (key, _MOST_MATCHES),
+            f"SELECT newest.kind, {_PREFIXED} FROM"  # noqa: S608  our own names
+            " (SELECT kind, number FROM evidence WHERE key = ? ORDER BY number DESC LIMIT ?) newest"
+            " JOIN known_turns USING (number) WHERE ? IS NULL OR conversation_id = ?"
+            " ORDER BY newest.number DESC LIMIT ?",
+            (key, _MOST_LOOKED_AT, conversation_id, conversation_id, _MOST_MATCHES),
         )
         return [Match(_KINDS[kind], KnownTurn._make(turn)) for kind, *turn in rows]
 
@@ -147,11 +153,12 @@ class EvidenceTables:
     def add(self, turn: KnownTurn, keys: Iterable[tuple[bytes, Kind]]) -> None:
         """Keep a turn and its keys, and note that the turn which it continues is continued."""
         number = self._cursor.execute(
-            f"INSERT INTO known_turns ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  our own names
+            f"INSERT INTO known_turns ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  our own names
             (
                 *(database_text(turn.turn_id), database_text(turn.conversation_id), database_text(turn.evidence)),
                 *(turn.continues and database_text(turn.continues), turn.thread and database_text(turn.thread)),
-                *(database_text(turn.started_at), turn.system, turn.chain, turn.answered, turn.continued),
+                *(database_text(turn.started_at), turn.system, turn.opening, turn.chain, turn.answered, turn.failed),
+                turn.continued,
             ),
         ).lastrowid
         self._cursor.executemany(

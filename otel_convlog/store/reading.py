@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
     from otel_convlog.jsontext import Json
 
+_logger = logging.getLogger(__name__)
+
 _WINDOW_BYTES = 1 << 16
 _MOST_TRIES = 3
+_PATIENCE_S = 30.0  # of a reindex for the writers, which do not wait that long for it
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,11 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
 
     Returns:
         How many files were read. One that is not whole is passed over; it is repaired when it is next written to.
+
+    Raises:
+        OSError: The catalog cannot be written.
     """
-    catalog = Catalog(directory)
+    catalog = Catalog(directory, patience_s=_PATIENCE_S)
     evidence = Evidence(catalog)
     try:
         known = catalog.known_files()
@@ -200,9 +207,10 @@ def _index(catalog: Catalog, evidence: Evidence, path: Path, name: str) -> bool:
             head = document.head_fields(file.read(0, _WINDOW_BYTES))
             turns = _turns(file, whole.tail_offset)
             entries = []
+            noted = True
             for turn in turns:
                 entries.append((describe(turn.value), turn.offset, turn.length))
-                _remember(evidence, turn.value, str(head.get("conversation_id", "")))
+                noted = _remember(evidence, turn.value, str(head.get("conversation_id", ""))) and noted
             state = FileState(
                 file=name,
                 conversation_id=str(head.get("conversation_id", "")),
@@ -216,20 +224,31 @@ def _index(catalog: Catalog, evidence: Evidence, path: Path, name: str) -> bool:
             )
     except (OSError, ValueError):
         return False
-    catalog.replace(state, entries)
+    if not (catalog.replace(state, entries) and noted):
+        raise OSError(f"{catalog.path} cannot be written; {path} is not in it")
     return True
 
 
-def _remember(evidence: Evidence, value: dict[str, Json], conversation_id: str) -> None:
+def _remember(evidence: Evidence, value: dict[str, Json], conversation_id: str) -> bool:
     """Keep what later turns are recognised by, one turn at a time, so that no writer waits long.
 
     The file that a turn stands in is its conversation's, whatever the turn says: somebody may have put it there.
+
+    Returns:
+        Whether the evidence could be had.
     """
     turn = document.turn_of(value)
-    if turn.record.turn_id and turn.record.request_is_whole:
-        with evidence.session() as session:
-            if session is not None:
+    if not (turn.record.turn_id and turn.record.request_is_whole):
+        return True
+    had = False
+    with evidence.session() as session:
+        if session is not None:
+            had = True
+            try:
                 remember(turn.record, replace(turn.identity, conversation_id=conversation_id), session)
+            except Exception:
+                _logger.exception("the history of %s could not be read", turn.record.turn_id)
+    return had
 
 
 @contextmanager

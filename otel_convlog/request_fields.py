@@ -51,10 +51,13 @@ class RequestField:
             pairs = headers.items() if isinstance(headers, dict) else ()
             values = [value for name, value in pairs if name.lower() == self.name]
             return values[0] if len(values) == 1 else values or None
-        value = request
-        for key in self.name.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
+        value, rest = request, self.name
+        while isinstance(value, dict) and rest:
+            if rest in value:  # a key may have dots itself
+                return value[rest]
+            key, _, rest = rest.partition(".")
+            value = value.get(key)
+        return None if rest else value
 
 
 def text_of(value: object) -> str | None:

@@ -32,7 +32,7 @@ _RUN = re.compile(r"[^\W_]{12,}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def _is_generated(text: str) -> bool:
+def is_generated(text: str) -> bool:
     """Say whether an id cannot be the same by chance, as call_0, get_weather:1 and getWeatherForecast1 can.
 
     In random text every second character or so is of another kind than the one before: digit, small letter, capital.
@@ -276,7 +276,7 @@ def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:
 def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
     found: dict[str, tuple[int, str]] = {}
     for position, generated in reversed(ids):
-        if generated not in found and _is_generated(generated):
+        if generated not in found and is_generated(generated):
             found[generated] = (position, generated)
             if len(found) == _MOST_IDS:
                 break
@@ -284,7 +284,7 @@ def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
 
 def _answer_ids(answers: Answers) -> tuple[str, ...]:
-    found = [generated for message in answers.messages for generated in message.ids if _is_generated(generated)]
+    found = [generated for message in answers.messages for generated in message.ids if is_generated(generated)]
     return tuple({*answers.response_ids, *found[-_MOST_IDS:]})
 
 

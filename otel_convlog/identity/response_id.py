@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.exchange import is_generated
 from otel_convlog.identity.search import Finding
 
 if TYPE_CHECKING:
@@ -18,8 +19,11 @@ def find(search: Search) -> Finding | None:
     if search.parent is not None:
         return Finding(search.parent, search.parent.turn_id)
     named = search.exchange.previous_response_id
-    if named is None:
+    if named is None or not is_generated(named):  # a server that counts, resp_1, has one for every user
         return None
     # Another turn that names the same answer, which itself is not known.
-    sibling = search.best(search.matches(search.exchange.id_key(named)), Kind.SEEN)
+    matches = search.matches(search.exchange.id_key(named))
+    if any(match.kind is Kind.ID for match in matches):
+        return None
+    sibling = search.best(matches, Kind.SEEN)
     return Finding(sibling, sibling.continues) if sibling is not None else None

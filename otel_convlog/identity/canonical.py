@@ -34,6 +34,8 @@ OTHER: Final = b"o"  # JSON of a kind that is not known here
 _EMPTY: Final = b"\0"
 
 Part: TypeAlias = tuple[bytes, "str | bytes"]
+SEAM: Final[Part] = (TEXT, "\n\n")  # where two messages become one; so do clients join them
+
 Object: TypeAlias = "dict[str, Json]"
 
 # Whole blocks that clients put into what the user or a tool says, and take out again.
@@ -95,9 +97,11 @@ class History:
     system: list[str] = field(default_factory=list)
 
     def side(self, *, assistant: bool) -> Message:
-        """Return the message to which this side's words are added."""
+        """Return the message to which the words of this side's next message are added."""
         if not self.messages or self.messages[-1].assistant is not assistant:
             self.messages.append(Message(assistant))
+        elif self.messages[-1].parts:
+            self.messages[-1].parts.append(SEAM)
         return self.messages[-1]
 
 

@@ -23,6 +23,7 @@ _MOST_EXCHANGES = 8  # the last ones of a request that are looked for
 _LONG = 160  # bytes from which on an exchange, or an answer, is no other's by chance
 _TEXT = 120  # bytes of text alone: the same tool call may come anywhere
 _TEXT_ALIKE = 64  # the same where the system prompt is the same too
+_TEXT_ALONE = 40  # the same of the only exchange that a window shows
 _SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
 _MOST_LINES = 200  # of a summary
 _MOST_CHARACTERS = 1 << 16
@@ -49,7 +50,10 @@ def find(search: Search) -> Finding | None:
 
 
 def _by_exchanges(search: Search) -> Finding | None:
-    """Find the conversation that has one of the last exchanges, or two of them where one does not tell enough."""
+    """Find the conversation that has the last exchanges which the request still shows.
+
+    Where it shows several, one alone that the conversation has, among others that it has not, must tell much.
+    """
     exchange, messages = search.exchange, search.exchange.messages
     ends = (  # the numbers of messages up to an answer to the user, the last first
         count
@@ -60,17 +64,17 @@ def _by_exchanges(search: Search) -> Finding | None:
         exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest): count
         for count in islice(ends, _MOST_EXCHANGES)
     }
-    found = search.matches_of(list(keys))
-    last: Finding | None = None
+    known = search.matches_of(list(keys))
+    found: Finding | None = None
     for key, count in keys.items():
-        turn = only_conversation(found.get(key, ()))
+        turn = only_conversation(known.get(key, ()))
         if turn is None:
             continue
-        if last is not None:
-            return last if last.turn.conversation_id == turn.conversation_id else None
-        last = Finding(turn, turn.turn_id, count)
-        if _tells(search, turn, messages[count - 2], messages[count - 1]):
-            return last
+        if found is not None:
+            return found if found.turn.conversation_id == turn.conversation_id else None
+        found = Finding(turn, turn.turn_id, count)
+        if _tells(search, turn, messages[count - 2], messages[count - 1], alone=len(keys) == 1):
+            return found
     return None
 
 
@@ -84,7 +88,7 @@ def _by_answer(search: Search) -> Finding | None:
     return None
 
 
-def _tells(search: Search, turn: KnownTurn, *messages: Said) -> bool:
+def _tells(search: Search, turn: KnownTurn, *messages: Said, alone: bool = False) -> bool:
     """Say whether messages that a known turn has are no other's by chance."""
     sizes = {TEXT: 0, CALL: 0, RESULT: 0, OTHER: 0, MEDIA: 0}
     for said in messages:
@@ -95,7 +99,8 @@ def _tells(search: Search, turn: KnownTurn, *messages: Said) -> bool:
     if exchange.opening and turn.opening == exchange.opening and size >= _SIZE_ALIKE:
         return True
     alike = exchange.system and turn.system == exchange.system
-    return size >= _LONG or sizes[TEXT] >= (_TEXT_ALIKE if alike else _TEXT)
+    enough = _TEXT_ALONE if alone else _TEXT_ALIKE if alike else _TEXT
+    return size >= _LONG or sizes[TEXT] >= enough
 
 
 def _by_summary(search: Search) -> Finding | None:
@@ -111,7 +116,10 @@ def _by_summary(search: Search) -> Finding | None:
 
 
 def _lines_behind_marker(text: Message) -> list[bytes]:
-    beginning = "\n".join(value for _, value in text.parts if isinstance(value, str))[:_MOST_CHARACTERS].lstrip()
-    if not any(0 <= beginning.find(marker) <= _MOST_BEFORE_MARKER for marker in _MARKERS):
-        return []
-    return long_lines(Message(assistant=text.assistant, parts=[(TEXT, beginning)]), _MOST_LINES)
+    for kind, value in text.parts:
+        if kind != TEXT or not isinstance(value, str):
+            continue
+        beginning = value[:_MOST_CHARACTERS].lstrip()
+        if any(0 <= beginning.find(marker) <= _MOST_BEFORE_MARKER for marker in _MARKERS):
+            return long_lines(Message(assistant=text.assistant, parts=[(TEXT, beginning)]), _MOST_LINES)
+    return []

@@ -38,7 +38,7 @@ class KnownTurn(NamedTuple):
         opening: The key of its first message, where that is the user's.
         chain: The key of its messages and its answer; where the answer is not known, of its messages.
         answered: Whether its whole answer is known.
-        failed: Whether it had none at all, or an error.
+        failed: Whether it had none at all, one that broke off, or an error.
         continued: Whether another turn continues it.
     """
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.answers import Side, find_answers
-from otel_convlog.identity.canonical import RESULT, TEXT, Message, essence, joined, read_history
+from otel_convlog.identity.canonical import RESULT, SEAM, TEXT, Message, essence, joined, read_history
 from otel_convlog.identity.evidence import KEY_BYTES, Kind, key_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Exchange:
         previous_response_id: The answer that the request names as the one it continues.
         answers: What the turn was answered: several where the request asked for several.
         answered: Whether that is the whole answer.
-        failed: Whether there was none at all, or an error.
+        failed: Whether there was none at all, one that broke off, or an error.
         shows_answer: Whether the history shows anything of the assistant's or a tool's, also where it says nothing.
         answer_ids: The ids by which a later request may name, or give back, something of the answers.
     """
@@ -224,7 +224,7 @@ def read_exchange(record: TurnRecord, scope: bytes) -> Exchange:
         record.client_events.events,
         record.upstream_events.events,
     )
-    failed = record.error is not None or not any(logged)
+    failed = record.error is not None or not any(logged) or (bool(answers.messages) and not answers.complete)
     return _exchange(
         history, scope, previous if isinstance(previous, str) and previous else None, answers, failed=failed
     )
@@ -238,7 +238,7 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
         if what := essence(message):
             if messages and messages[-1].assistant is message.assistant:  # what stood between them says nothing
                 messages[-1] = Message(message.assistant, messages[-1].parts)
-                messages[-1].parts += message.parts
+                messages[-1].parts += [SEAM, *message.parts]
                 said[-1] = b""
             else:
                 messages.append(message)

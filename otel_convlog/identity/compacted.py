@@ -73,23 +73,38 @@ def _by_exchanges(search: Search) -> Finding | None:
         if found is not None:
             return found if found.turn.conversation_id == turn.conversation_id else None
         found = Finding(turn, turn.turn_id, count)
-        if _tells(search, turn, messages[count - 2], messages[count - 1], alone=len(keys) == 1):
+        enough = _TEXT_ALONE if len(keys) == 1 else _TEXT_ALIKE if len(keys) == 2 else _TEXT
+        if _tells(search, turn, enough, messages[count - 2], messages[count - 1]):
             return found
     return None
 
 
 def _by_answer(search: Search) -> Finding | None:
     """Find the conversation that has the last answer, whatever became of the question before it."""
-    for count in range(len(search.exchange.messages), 0, -1):
-        said = search.exchange.messages[count - 1]
-        if said.assistant:
-            turn = only_conversation(search.matches(search.exchange.answer_key(said.digest)))
-            return Finding(turn, turn.turn_id, count) if turn and _tells(search, turn, said) else None
+    exchange = search.exchange
+    for count in range(len(exchange.messages), 0, -1):
+        said = exchange.messages[count - 1]
+        if not said.assistant:
+            continue
+        turn = only_conversation(search.matches(exchange.answer_key(said.digest)))
+        if turn is None:
+            return None
+        # At the beginning of a dialogue, or of a window, it stands for more than in the midst of one.
+        begins = count == exchange.first_answer and (turn.continues is None or count == 1)
+        enough = _TEXT_ALIKE if begins else _TEXT
+        return Finding(turn, turn.turn_id, count) if _tells(search, turn, enough, said) else None
     return None
 
 
-def _tells(search: Search, turn: KnownTurn, *messages: Said, alone: bool = False) -> bool:
-    """Say whether messages that a known turn has are no other's by chance."""
+def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> bool:
+    """Say whether messages that a known turn has are no other's by chance.
+
+    Args:
+        search: The search.
+        turn: The turn.
+        enough: How many bytes of text are enough where nothing else is alike.
+        messages: The messages.
+    """
     sizes = {TEXT: 0, CALL: 0, RESULT: 0, OTHER: 0, MEDIA: 0}
     for said in messages:
         for kind, value in joined(said.message):
@@ -98,8 +113,8 @@ def _tells(search: Search, turn: KnownTurn, *messages: Said, alone: bool = False
     exchange = search.exchange
     if exchange.opening and turn.opening == exchange.opening and size >= _SIZE_ALIKE:
         return True
-    alike = exchange.system and turn.system == exchange.system
-    enough = _TEXT_ALONE if alone else _TEXT_ALIKE if alike else _TEXT
+    if exchange.system and turn.system == exchange.system:
+        enough = min(enough, _TEXT_ALIKE)
     return size >= _LONG or sizes[TEXT] >= enough
 
 

@@ -224,7 +224,7 @@ def read_exchange(record: TurnRecord, scope: bytes) -> Exchange:
         record.client_events.events,
         record.upstream_events.events,
     )
-    failed = record.error is not None or not any(logged) or (bool(answers.messages) and not answers.complete)
+    failed = record.error is not None or not (answers.complete if answers.messages else any(logged))
     return _exchange(
         history, scope, previous if isinstance(previous, str) and previous else None, answers, failed=failed
     )

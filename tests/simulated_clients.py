@@ -471,6 +471,72 @@ def context_for_the_last_question(dialogue: int) -> Iterator[Turn]:
         messages += [user(question), answer]
 
 
+def greeting_first(dialogue: int) -> Iterator[Turn]:
+    """The application greets everybody with the same words, which no model has said."""
+    return after(dialogue, [assistant("Hello! I am your assistant. What would you like to know today?")])
+
+
+def examples_first(dialogue: int) -> Iterator[Turn]:
+    """The application begins with the same examples for everybody."""
+    examples = [user("2 + 2"), assistant("4"), user("The capital of Norway"), assistant("Oslo")]
+    return after(dialogue, [*examples, user("Act as a helper."), assistant("Understood.")])
+
+
+def after(dialogue: int, beginning: list[Message]) -> Iterator[Turn]:
+    voice = Voice(dialogue)
+    messages = list(beginning)
+    for _ in range(TURNS):
+        messages.append(user(voice.says(1, 6)))
+        answer = assistant(voice.says(1, 6))
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        messages.append(answer)
+
+
+def tool_loop_in_a_window(dialogue: int) -> Iterator[Turn]:
+    """The first message and the last steps: the steps are the same in every dialogue."""
+    voice = Voice(dialogue)
+    first = user(voice.says())
+    steps: list[Message] = []
+    for number in range(TURNS * 2):
+        function = {"name": "step", "arguments": f'{{"number": {number}}}'}
+        answer = {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": function}]}
+        yield turn("chat", dialogue, {"model": "m", "messages": [first, *steps[-4:]]}, chat_answer(answer))
+        steps += [answer, {"role": "tool", "tool_call_id": "call_0", "content": f"step {number} is done"}]
+
+
+def one_exchange_window(dialogue: int) -> Iterator[Turn]:
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for _ in range(TURNS):
+        messages.append(user(voice.says(12, 30)))
+        answer = assistant(voice.says(12, 30))
+        yield turn("chat", dialogue, {"model": "m", "messages": messages[-3:]}, chat_answer(answer))
+        messages.append(answer)
+
+
+def the_time_in_the_first_message(dialogue: int) -> Iterator[Turn]:
+    voice = Voice(dialogue)
+    question = voice.says()
+    later: list[Message] = []
+    for number in range(TURNS):
+        answer = assistant(voice.says(30, 60))
+        first = user(f"It is {number} o'clock. {question}")
+        yield turn("chat", dialogue, {"model": "m", "messages": [first, *later]}, chat_answer(answer))
+        later += [answer, user(voice.says())]
+
+
+def messages_that_are_joined(dialogue: int) -> Iterator[Turn]:
+    """Two messages of the user's become one, with a blank line between them."""
+    voice = Voice(dialogue)
+    one, two = voice.says(), voice.says()
+    later: list[Message] = []
+    for number in range(TURNS):
+        answer = assistant(voice.says(1, 5))
+        opening = [user(one), user(two)] if number % 2 == 0 else [user(f"{one}\n\n{two}")]
+        yield turn("chat", dialogue, {"model": "m", "messages": [*opening, *later]}, chat_answer(answer))
+        later += [answer, user(voice.says())]
+
+
 def images(dialogue: int) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
@@ -509,5 +575,11 @@ CLIENTS: dict[str, Callable[[int], Iterator[Turn]]] = {
         compaction,
         context_for_the_last_question,
         images,
+        greeting_first,
+        examples_first,
+        tool_loop_in_a_window,
+        one_exchange_window,
+        the_time_in_the_first_message,
+        messages_that_are_joined,
     )
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import time
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,10 @@ from store_helpers import make_turn
 
 import otel_convlog
 from otel_convlog.identity import Identifier, get_conversation_id
+from otel_convlog.identity.answers import read_response
+from otel_convlog.identity.streams import assemble
 from otel_convlog.store import ConversationStore, evidence, reindex
+from otel_convlog.store import read_document as read_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -290,9 +295,10 @@ def test_tenants_share_no_conversation(place: str, tmp_path: Path, no_sdk: None)
     }
 
 
-def test_a_masked_header_cannot_keep_tenants_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["scope", "conversation_keys"])
+def test_a_masked_header_tells_nothing_apart(setting: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="authorization, which is masked"):
-        otel_convlog.ConversationSpanExporter(directory=tmp_path, scope="header:Authorization")
+        otel_convlog.ConversationSpanExporter(directory=tmp_path, **{setting: "header:Authorization"})  # type: ignore[arg-type]
 
 
 def test_without_evidence_a_turn_goes_where_its_seed_says(
@@ -532,6 +538,139 @@ def test_no_request_and_no_answer_is_too_strange(
     record = replace(record, client_events=replace(record.client_events, events=events))
     identity = Identifier(ConversationStore(tmp_path_factory.getbasetemp()).evidence).identify(record)
     assert identity.evidence_read  # nothing was raised on the way
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"conversation": 10**5_000},
+        {"litellm_session_id": 10**5_000},
+        {"metadata": {"user_id": '{"session_id":' + "9" * 5_000 + "}"}},
+        {"tenant": 10**5_000},
+        {"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": 10**5_000}}]}]},
+    ],
+)
+def test_no_number_is_too_long_for_a_turn(fields: dict[str, Any], tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    proxy = Proxy(tmp_path, scope="body:tenant")
+    request = {**chat(user("hi")), **fields}
+    otel_convlog.finalize_turn(
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request=request)
+    )
+    (path,) = proxy.log.files()
+    written: Any = read_stored(path)["turns"]  # Python's own json refuses such a number
+    assert written[0]["client_request"] == request
+    assert (written[0]["otel"]["identity"], proxy.exporter.turns_failed) == ("seed", 0)
+
+
+def test_an_id_without_digits_costs_no_more_than_its_length(proxy: Proxy) -> None:
+    tool = {"role": "tool", "tool_call_id": "q" * 1_000_000, "content": "x"}
+    assert proxy.turn(chat(user("hi"), tool), assistant("1"))["otel"]["identity"] == "seed"
+
+
+def test_messages_that_say_nothing_cost_no_more_than_their_number(proxy: Proxy) -> None:
+    messages = [message for number in range(20_000) for message in (user(f"{number}"), assistant(""))]
+    first = proxy.turn(chat(*messages), assistant("1"))
+    second = proxy.turn(chat(*messages, assistant("1"), user("two")), assistant("2"))
+    assert second["otel"]["continues"] == first["turn_id"]
+
+
+@pytest.mark.parametrize(
+    "call_id",
+    ["functions.base64decode:0", "call_getWeatherForecast1", "00000000-0000-0000-0000-000000000000", "call_1"],
+)
+def test_an_id_that_is_a_name_or_a_number_joins_no_dialogues(call_id: str, proxy: Proxy) -> None:
+    def call(at: str) -> dict[str, Any]:
+        function = {"name": "look", "arguments": json.dumps({"at": at})}
+        return {"role": "assistant", "tool_calls": [{"id": call_id, "type": "function", "function": function}]}
+
+    first = {at: proxy.turn(chat(user(f"Look at {at}.")), call(at)) for at in ("a", "b")}
+    for at in ("a", "b"):
+        result = {"role": "tool", "tool_call_id": call_id, "content": "done"}
+        turn = proxy.turn(chat(user(f"Look at {at}."), call(at), result), assistant("1"))
+        assert turn["otel"]["continues"] == first[at]["turn_id"]
+
+
+def test_counted_response_ids_join_no_dialogues(proxy: Proxy) -> None:
+    for name in ("a", "b"):
+        proxy.turn({"input": name}, route="responses", calls=[["attach_upstream_response", _response("resp_1")]])
+    turns = [
+        proxy.turn({"input": f"more {name}", "previous_response_id": "resp_1"}, route="responses") for name in "ab"
+    ]
+    assert len({turn["conversation_id"] for turn in turns}) == 2
+
+
+def _response(response_id: str) -> dict[str, Any]:
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "yes"}]}
+    return {"id": response_id, "status": "completed", "output": [message]}
+
+
+def test_an_answer_that_the_history_only_names_is_known(proxy: Proxy) -> None:
+    item = {**_response("")["output"][0], "id": "msg_68af0c1e9a7081a2b3c4d5e6f7"}
+    response = {**_response("resp_68af0c1e9a7081a2b3c4d5e6f8"), "output": [item]}
+    first = proxy.turn({"input": [user("one")]}, route="responses", calls=[["attach_upstream_response", response]])
+    history = [user("one"), {"type": "item_reference", "id": item["id"]}, user("two")]
+    second = proxy.turn({"input": history}, route="responses")
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("generated_id", first["turn_id"])
+
+
+def test_the_evidence_of_turns_that_come_while_the_catalog_is_locked_is_kept_later(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    monkeypatch.setattr("otel_convlog.store.catalog._BUSY_S", 0.01)
+    proxy = Proxy(tmp_path)
+    proxy.turn(chat(user("zero")), assistant("0"))
+    proxy.exporter.shutdown()
+    other = sqlite3.connect(tmp_path / "catalog.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    first = proxy.turn(chat(user("one")), assistant("1"))
+    assert first["otel"]["evidence_read"] is False
+    other.execute("ROLLBACK")
+    other.close()
+    time.sleep(0.6)
+    second = proxy.turn(chat(user("one"), assistant("1"), user("two")), assistant("2"))
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("prefix", first["turn_id"])
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0c"])
+def test_a_line_separator_of_unicode_does_not_part_an_event(separator: str, proxy: Proxy) -> None:
+    said = f"It is{separator}a tree"
+    chunk = {"choices": [{"index": 0, "delta": {"content": said}, "finish_reason": "stop"}]}
+    line = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    first = proxy.turn(chat(user("one")), calls=[["append_client_event", line]])
+    second = proxy.turn(chat(user("one"), assistant(said), user("two")), assistant("2"))
+    assert second["otel"]["continues"] == first["turn_id"]
+
+
+@pytest.mark.parametrize("form", ["text", "bytes", "lines", "lines with blank ones"])
+def test_a_raw_stream_is_read_wherever_it_was_cut(form: str) -> None:
+    chunks: list[Any] = [chunk for chunk in _CHUNKS if chunk["choices"]]
+    text = "".join(f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+    expected = read_response(assemble(chunks))
+    lines = text.split("\n")
+    pieces: list[list[Any]] = [[line for line in lines if line]] if form == "lines" else [lines]
+    if form == "text":
+        pieces = [[text[:cut], text[cut:]] for cut in range(len(text))]
+    elif form == "bytes":  # as JSON has them
+        pieces = [[str(text[:cut].encode()), str(text[cut:].encode())] for cut in range(0, len(text), 7)]
+    for events in pieces:
+        assert read_response(assemble(events)) == expected
+
+
+@pytest.mark.parametrize("value", [{"id": "b"}, ["b"], 2.5, False, None, " a"])
+def test_tenants_differ_whatever_their_value_is(value: Any, tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    proxy = Proxy(tmp_path, scope="body:metadata.user.id")
+    of_others: list[Any] = [{"id": "a"}, ["a"], 1.5, True, "a"]
+    ids = [proxy.turn(chat(user("hi"), metadata={"user.id": other}))["conversation_id"] for other in of_others]
+    assert len({*ids, proxy.turn(chat(user("hi"), metadata={"user": {"id": value}}))["conversation_id"]}) == 6
+
+
+def test_a_header_that_a_client_sends_beside_the_proxy_s_is_another_tenant(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    proxy = Proxy(tmp_path, scope="header:x-tenant")
+    own = proxy.turn(chat(user("hi")), headers={"x-tenant": "a"})
+    forged = proxy.turn(chat(user("hi")), headers=[("X-Tenant", "a"), ("x-tenant", "b")])
+    assert own["conversation_id"] != forged["conversation_id"]
 
 
 def test_a_deeply_nested_request_is_no_obstacle(proxy: Proxy) -> None:

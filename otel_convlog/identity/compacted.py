@@ -67,7 +67,9 @@ def _by_exchanges(search: Search) -> Finding | None:
     known = search.matches_of(list(keys))
     found: Finding | None = None
     for key, count in keys.items():
-        turn = only_conversation(known.get(key, ()))
+        matches = known.get(key, [])
+        alike = [match for match in matches if exchange.opening and match.turn.opening == exchange.opening]
+        turn = only_conversation(alike) or only_conversation(matches)
         if turn is None:
             continue
         if found is not None:

@@ -68,7 +68,8 @@ def fill(directory: Path, turns: int) -> None:
     with sqlite3.connect(directory / "catalog.sqlite3") as connection:
         start = connection.execute("SELECT coalesce(max(number), 0) FROM known_turns").fetchone()[0]
         connection.executemany(
-            "INSERT INTO known_turns VALUES (?, ?, ?, 'seed', NULL, NULL, '2026-11-23T08:06:10.123456Z', x'', x'', ?, 1, 0, 0)",
+            "INSERT INTO known_turns VALUES (?, ?, ?, 'seed', NULL, NULL, '2026-11-23T08:06:10.123456Z',"
+            " x'', x'', ?, 1, 0, 0)",
             [
                 (number, f"turn_f{number:023x}", f"conv_{number:024x}", source.randbytes(16))
                 for number in range(start + 1, turns + 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import SpanLimits
 
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import from_json
@@ -75,6 +78,13 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     )
 
 
+@cache
+def _length_limit() -> int | None:
+    """Return the number of characters that the SDK leaves of a text, as its variables say."""
+    limit = SpanLimits().max_span_attribute_length
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
 class _Fields:
     """A span's or event's attributes by their meaning; notes those whose JSON was cut off."""
 
@@ -83,10 +93,16 @@ class _Fields:
         self.truncated: list[Json] = []
         exact = self.json(names.EXACT, {})
         self._exact = exact if isinstance(exact, dict) else {}
+        limit = _length_limit()
+        texts = [value for value in attributes.values() if isinstance(value, str)] if limit is not None else []
+        # Where something is longer, this span's tracer has other limits than the SDK's variables say.
+        self._limit = limit if all(len(text) <= (limit or 0) for text in texts) else None
 
     def plain(self, name: str) -> Json:
         """Return a field that is usually text; what is not stands, exactly, in one attribute beside."""
         value = self._exact.get(name, self._attributes.get(name, ""))
+        if isinstance(value, str) and len(value) == self._limit:
+            self.truncated.append(name.removeprefix(names.PREFIX))
         return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
     def json(self, name: str, default: Json = None) -> Json:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 import otel_convlog
 from otel_convlog.redaction import SECRET_HEADERS
 from otel_convlog.settings import PREFIX, Settings
+from otel_convlog.store import read_document as read_stored
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text("utf-8")
 _RECORDING = (_ROOT / "docs" / "recording.md").read_text("utf-8")
 _DURABILITY = (_ROOT / "docs" / "durability.md").read_text("utf-8")
+_DELIVERY = (_ROOT / "docs" / "delivery.md").read_text("utf-8")
 _FORMAT = (_ROOT / "docs" / "format.md").read_text("utf-8")
 
 
@@ -133,7 +138,11 @@ def test_the_documented_stream_is_logged_also_when_its_client_hangs_up(log: Log)
 
 def test_the_documented_calls_are_all_there_are() -> None:
     documented = set(re.findall(r"^\| `(\w+)\(", _RECORDING, re.MULTILINE))
-    assert documented == {name for name in otel_convlog.__all__ if name[0].islower()} - {"attributes"}
+    assert documented == {name for name in otel_convlog.__all__ if name[0].islower()} - {
+        "attributes",
+        "fit_for_turns",
+        "without_turn_content",
+    }
 
 
 def test_the_documented_secrets_are_the_masked_ones() -> None:
@@ -160,3 +169,82 @@ def test_links_between_the_pages_lead_somewhere() -> None:
     for page in (_ROOT / "README.md", *(_ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)
+
+
+def _delivery(part: str) -> str:
+    (block,) = (block for block in _blocks(_DELIVERY, "python") if part in block)
+    return block
+
+
+def test_the_delivery_in_code_keeps_the_turn_and_not_the_trace(tmp_path: Path) -> None:
+    script = _delivery("TraceIdRatioBased(0.1)") + (
+        "import otel_convlog\n"
+        "for number in range(100):\n"
+        "    request = {'session_id': 's', 'text': f'SECRET {number}'}\n"
+        "    with otel_convlog.Turn(route='chat', client_model='m', backend='b', stream=False, client_request=request):\n"
+        "        pass\n"
+    )
+    command = [sys.executable, "-c", script]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert _turns_of(tmp_path, "s") == 100
+    assert 1 <= shown.count('"name": "convlog.turn"') < 50
+    assert "SECRET" not in shown
+
+
+def test_the_delivery_of_a_short_process_is_written_when_it_returns(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    provider = TracerProvider()
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=tmp_path))
+    trace.set_tracer_provider(provider)
+    namespace: dict[str, Any] = {}
+    exec(compile(_delivery("def handler(event"), "delivery.md", "exec"), namespace)  # noqa: S102
+    assert namespace["handler"]({"session_id": "s"}, None) == {"statusCode": 200}
+    (path,) = tmp_path.glob("*/s.json")
+    assert read_document(path)["turn_count"] == 1
+    provider.shutdown()
+
+
+def test_the_delivery_s_fixture_works(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(_delivery("@pytest.fixture"))
+    (tmp_path / "test_it.py").write_text(
+        "from otel_convlog import Turn\n"
+        "def test_it(conversations):\n"
+        "    with Turn(route='chat', client_model='m', backend='b', stream=False, client_request={}): pass\n"
+        "    assert len(conversations()) == 1\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_celery_s_workers_write_their_turns_also_when_they_are_recycled(tmp_path: Path) -> None:
+    folders = {f"data_folder_{way}": str(tmp_path / "queue") for way in ("in", "out")}
+    (tmp_path / "queue").mkdir()
+    options = {**folders, "control_folder": str(tmp_path / "control")}
+    (tmp_path / "tasks.py").write_text(
+        _delivery("from celery import Celery")
+        + f"\napp.conf.update(broker_url='filesystem://', broker_transport_options={options!r})\n"
+    )
+    worker = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-c", "2", "--max-tasks-per-child", "3"]
+    with subprocess.Popen(worker, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            ask = "from tasks import ask\nfor number in range(20): ask.delay(number)"
+            subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, check=True, timeout=60)
+            deadline = time.monotonic() + 60
+            while _turns_of(tmp_path, "nightly") < 20 and time.monotonic() < deadline:
+                time.sleep(0.1)
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert _turns_of(tmp_path, "nightly") == 20
+
+
+def _turns_of(directory: Path, conversation_id: str) -> int:
+    paths = directory.glob(f"data/conversations/*/{conversation_id}.json")
+    turns: list[Any] = [read_stored(path)["turns"] for path in paths]
+    return sum(map(len, turns))
+
+
+def test_the_delivery_s_variables_are_the_configurator_s() -> None:
+    documented = set(re.findall(rf"^\| `{PREFIX}(\w+)`", _DELIVERY, re.MULTILINE))
+    source = (_ROOT / "otel_convlog" / "configurator.py").read_text()
+    assert documented == {name.upper() for name in re.findall(r'switch\("(\w+)"', source)}

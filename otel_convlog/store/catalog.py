@@ -322,6 +322,9 @@ class Catalog:
             return False
         return True
 
+    def __del__(self) -> None:
+        self.disconnect()
+
     def disconnect(self) -> None:
         """Close the connection. The caller holds the lock."""
         if self._connection is not None:

@@ -83,7 +83,7 @@ class _FailingAt:
     def __call__(self, file: LockedFile, offset: int, data: bytes) -> None:
         self.left -= 1
         if self.left == 0:
-            os.pwrite(file._descriptor, data[: round(len(data) * self.part)], offset)
+            file._opened.write(offset, [memoryview(data)[: round(len(data) * self.part)]])
             raise self.failure
 
 

@@ -60,7 +60,7 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
     if salvaged:
         _write_document(file, document.head_fields(data), salvaged, incoming)
     else:
-        path.unlink()
+        file.remove()
     _logger.warning(
         "%s was not whole; %d whole turns of it have been kept, and the file as it was is %s",
         path,

@@ -99,7 +99,7 @@ def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> b
         with locked_file_if_free(path) as file:
             if file is None or file.size != size:
                 return False
-            path.unlink()
+            file.remove()
             for beside in _beside(path):
                 beside.unlink()
             catalog.forget(path.relative_to(directory).as_posix())

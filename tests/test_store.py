@@ -373,6 +373,20 @@ def test_every_damaged_file_is_kept(tmp_path: Path) -> None:
     assert kept == {f"c.json.damaged-{number}": b"damage %d" % number for number in (1, 2, 3)}
 
 
+def test_a_file_whose_repair_is_tried_again_is_kept_once(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1), make_turn(2))
+    torn = path.read_bytes()[:-400]
+    path.write_bytes(torn)
+    for _ in range(3):
+        with pytest.raises(OSError, match="full"), _disk(_FailingAt(1, 0.5, OSError(errno.ENOSPC, "full"))):
+            _write(store, make_turn(3))
+    _write(store, make_turn(3))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["1", "3"]
+    (beside,) = path.parent.glob("*.damaged-*")
+    assert beside.read_bytes() == torn
+
+
 def test_turns_of_a_megabyte_are_found_again(tmp_path: Path) -> None:
     first, second = ConversationStore(tmp_path), ConversationStore(tmp_path)
     turns = [make_turn(number, "x" * (1_048_576 - 2_000 + 7 * number)) for number in range(1, 40, 4)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -13,7 +16,7 @@ from store_helpers import make_turn
 
 import otel_convlog
 from otel_convlog.store import ConversationStore, list_conversations, render
-from otel_convlog.store.locked_file import locked_file
+from otel_convlog.store.locked_file import LockedFile, locked_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +115,25 @@ def test_a_conversation_that_is_being_written_stays(tmp_path: Path) -> None:
     release.set()
     thread.join(30)
     assert _names(tmp_path) == ["busy", "today"]
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ConversationStore(tmp_path)
+    for name in ("fast", "held", "today"):
+        _write(store, name, days_ago=0 if name == "today" else 90)
+    real = LockedFile.remove
+
+    def remove(self: LockedFile) -> None:
+        if self.path.stem == "held":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.path))
+        real(self)
+
+    monkeypatch.setattr(LockedFile, "remove", remove)
+    assert store.prune(max_age_days=30, max_bytes=None) == 1
+    assert _names(tmp_path) == ["held", "today"]
+    assert "retention could not remove 1 conversations" in caplog.text
 
 
 def test_the_exporter_applies_its_settings_beside_the_writing(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from otel_convlog.store.locked_file import LockedFile, locked_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("system")
 
 _DAY_NS = 24 * 3600 * 10**9
 
@@ -89,10 +92,11 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     for path, content in others.items():
         path.write_bytes(content)
     link = old.with_name("link.json")
-    link.symlink_to(tmp_path / "mine" / "old.json")
+    if sys.platform != "win32":  # where making one takes a right that few have
+        link.symlink_to(tmp_path / "mine" / "old.json")
     assert store.prune(max_age_days=1, max_bytes=0) == 1
     assert not old.exists()
-    assert link.is_symlink()
+    assert link.is_symlink() or sys.platform == "win32"
     assert {path: path.read_bytes() for path in others} == others
 
 

@@ -1,16 +1,20 @@
 """A conversation's file, opened for one process and thread at a time.
 
-How a file is opened, locked and replaced is in `otel_convlog.store.posix_files`.
+How a file is opened, locked and replaced differs: `otel_convlog.store.posix_files`, `otel_convlog.store.windows_files`.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from otel_convlog.store import posix_files as _files
+if sys.platform == "win32":
+    from otel_convlog.store import windows_files as _files
+else:
+    from otel_convlog.store import posix_files as _files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,6 +8,7 @@ import pytest
 from conversation_log import Log, forget_tracer_provider
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from windows_rules import SYSTEMS, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +30,10 @@ def log(tmp_path: Path, no_sdk: None) -> Iterator[Log]:  # noqa: ARG001
     trace.set_tracer_provider(log.provider)
     yield log
     log.provider.shutdown()
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def system(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a module's tests with this system's files, and with those of Windows."""
+    with files_of(request.param):
+        yield request.param

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from store_helpers import make_turn
+from windows_rules import only_posix
 
 from otel_convlog.store import (
     ConversationStore,
@@ -152,6 +153,7 @@ def test_without_a_usable_catalog_the_log_goes_on_and_says_so_once(
     assert len([record for record in caplog.records if FILE_NAME in record.getMessage()]) == 1
 
 
+@only_posix
 def test_a_catalog_deleted_while_it_is_open_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("otel_convlog.store.catalog._LOOK_S", 0.0)
     store = ConversationStore(tmp_path)
@@ -190,6 +192,7 @@ def test_a_turn_is_read_without_the_rest_of_its_document(tmp_path: Path) -> None
         read_turn(path, turns[3].offset + 1, turns[3].length)
 
 
+@only_posix
 def test_a_reader_that_takes_its_time_does_not_hold_up_the_writers(tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     path = _write(store, make_turn(1), make_turn(2))
@@ -212,6 +215,7 @@ def test_files_that_are_no_documents_are_named(tmp_path: Path) -> None:
         read_document(tmp_path / "missing.json")
 
 
+@only_posix
 def test_the_catalog_is_the_owner_s_alone(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
@@ -251,6 +255,7 @@ def test_a_catalog_overwritten_while_it_is_open_does_not_cost_a_turn(damage: byt
     assert read_document(path)["turn_count"] == 5
 
 
+@only_posix
 def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
     store = ConversationStore(tmp_path)
     _write(store, make_turn(1, conversation_id="parent"))

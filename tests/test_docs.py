@@ -181,8 +181,10 @@ def test_the_delivery_in_code_keeps_the_turn_and_not_the_trace(tmp_path: Path) -
         "import otel_convlog\n"
         "for number in range(100):\n"
         "    request = {'session_id': 's', 'text': f'SECRET {number}'}\n"
-        "    with otel_convlog.Turn(route='chat', client_model='m', backend='b', stream=False, client_request=request):\n"
-        "        pass\n"
+        "    turn = otel_convlog.Turn(\n"
+        "        route='chat', client_model='m', backend='b', stream=False, client_request=request\n"
+        "    )\n"
+        "    turn.finalize()\n"
     )
     command = [sys.executable, "-c", script]
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout

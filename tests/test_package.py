@@ -14,11 +14,12 @@ import otel_convlog
 _ROOT = Path(__file__).parents[1]
 
 
-def test_the_core_install_needs_three_packages() -> None:
-    core = {
-        requirement.split(">")[0] for requirement in requires("otel-convlog") or [] if "extra ==" not in requirement
-    }
-    assert core == {"opentelemetry-api", "opentelemetry-sdk", "orjson"}
+def test_the_core_install_needs_three_packages_and_on_windows_a_fourth() -> None:
+    requirements = [requirement for requirement in requires("otel-convlog") or [] if "extra ==" not in requirement]
+    anywhere = {requirement.split(">")[0] for requirement in requirements if ";" not in requirement}
+    assert anywhere == {"opentelemetry-api", "opentelemetry-sdk", "orjson"}
+    (elsewhere,) = (requirement for requirement in requirements if ";" in requirement)
+    assert elsewhere.replace('"', "'") == "filelock>=3.30; sys_platform == 'win32'"
     assert metadata("otel-convlog")["License-Expression"] == "Apache-2.0"
     assert (_ROOT / "otel_convlog" / "py.typed").is_file()
 
@@ -39,6 +40,19 @@ def test_instrumented_code_does_not_load_the_store() -> None:
     script = "import sys, otel_convlog; print('otel_convlog.store' in sys.modules, 'sqlite3' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert loaded.split() == ["False", "False"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is what locks files there")
+def test_the_store_does_without_the_package_that_windows_needs() -> None:
+    script = """
+import sys
+sys.modules["filelock"] = None
+from otel_convlog import ConversationSpanExporter
+ConversationSpanExporter()
+print("otel_convlog.store.windows_files" in sys.modules)
+"""
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == ["False"]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

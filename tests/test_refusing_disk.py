@@ -16,6 +16,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog import ConversationSpanExporter
@@ -213,6 +214,7 @@ def test_a_path_that_is_a_file_keeps_the_turns_waiting(
     assert exporter.turns_written == 6
 
 
+@only_posix
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_forked_child_leaves_what_waits_to_its_parent(tmp_path: Path, spans: Sequence[ReadableSpan]) -> None:
     exporter = ConversationSpanExporter(directory=tmp_path)
@@ -229,6 +231,7 @@ def test_a_forked_child_leaves_what_waits_to_its_parent(tmp_path: Path, spans: S
     assert _numbers(tmp_path) == {"c0": [4, 0, 2], "c1": [5, 1, 3]}
 
 
+@only_posix
 def test_with_fsync_a_turn_is_synced_before_it_is_acknowledged(
     tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

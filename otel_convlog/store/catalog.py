@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
 from otel_convlog.store.excerpt import first_user_text, reply_text
+from otel_convlog.store.locked_file import make_private_file
 from otel_convlog.usage import token_counts
 
 if TYPE_CHECKING:
@@ -337,7 +338,7 @@ class Catalog:
 
 def _connect(path: Path, patience_s: float) -> sqlite3.Connection:
     if not path.exists():  # SQLite would make it readable to all; what stands beside it gets its mode
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        make_private_file(path)
     connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection, monotonic() + patience_s)

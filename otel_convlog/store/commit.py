@@ -90,7 +90,7 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
     except OSError:
         with suppress(OSError):
             file.truncate(0)
-            file.path.unlink()
+            file.remove()
         raise
     return len(head)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# 255 bytes is what file systems allow. The rest is for ".json" and for the suffixes of files kept beside.
-_LONGEST_NAME_BYTES = 200
+# 255 bytes is what file systems allow. The rest is for ".json" and for the suffixes of files kept beside. On Windows a
+# whole path has at most 260 characters, unless the machine is set to allow more.
+_LONGEST_NAME_BYTES = 100 if sys.platform == "win32" else 200
 _DIGEST_DIGITS = 24
 
 # Names of devices on Windows, also with an extension:

@@ -1,18 +1,20 @@
 """A conversation's file, opened for one process and thread at a time.
 
-The lock is ``flock`` on the file itself: it is gone when its holder dies, and it needs no file beside. A writer that
-replaces the file (`replacement_file`) leaves waiting ones with a lock on a file that is not there any more,
-so each looks again, once it has the lock, whether the path still names the file that it has opened.
+How a file is opened, locked and replaced differs: `otel_convlog.store.posix_files`, `otel_convlog.store.windows_files`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
-import threading
-from contextlib import contextmanager, suppress
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+if sys.platform == "win32":
+    from otel_convlog.store import windows_files as _files
+else:
+    from otel_convlog.store import posix_files as _files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,52 +23,32 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _MOST_PIECES = 512  # of one call; systems allow 1,024 (IOV_MAX) and more
 
-_MODE = 0o600
-_DIRECTORY_MODE = 0o700
-
-# A forked child gets copies of the descriptors that other threads of its parent have open, and with them a share in
-# their locks, which would then outlive the parent's hold on them.
-_open_descriptors: set[int] = set()
-
-
-def _close_inherited() -> None:
-    for descriptor in _open_descriptors:
-        os.close(descriptor)
-    _open_descriptors.clear()
-
-
-os.register_at_fork(after_in_child=_close_inherited)
-
 
 class LockedFile:
     """An open file with reads and writes at offsets; writes are whole or raise.
 
     Args:
         path: What it was opened as.
-        descriptor: Its open file descriptor; the caller closes it.
+        opened: The open file; the caller closes it.
         durable: Whether what is written shall survive the loss of power (`sync`).
-        status: Its state, where the caller knows it.
 
     Raises:
         OSError: It is not a regular file.
     """
 
-    def __init__(
-        self, path: Path, descriptor: int, *, durable: bool = False, status: os.stat_result | None = None
-    ) -> None:
+    def __init__(self, path: Path, opened: _files.OpenFile, *, durable: bool = False) -> None:
         self.path = path
         self.durable = durable
-        self._descriptor = descriptor
-        status = status or os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
+        self._opened = opened
+        if not stat.S_ISREG(opened.status.st_mode):
             raise OSError(f"{path} is not a regular file")
-        self.inode = status.st_ino
-        self.size = status.st_size
+        self.inode = opened.status.st_ino
+        self.size = opened.status.st_size
 
     def read(self, offset: int, count: int) -> bytes:
         """Read `count` bytes, or fewer at the file's end."""
         pieces: list[bytes] = []
-        while count > 0 and (piece := os.pread(self._descriptor, count, offset)):
+        while count > 0 and (piece := self._opened.read(offset, count)):
             pieces.append(piece)
             offset += len(piece)
             count -= len(piece)
@@ -80,7 +62,7 @@ class LockedFile:
         """
         views = [memoryview(piece) for piece in pieces]
         while views:
-            written = _write_some(self._descriptor, views[:_MOST_PIECES], offset)
+            written = self._opened.write(offset, views[:_MOST_PIECES])
             offset += written
             while views and written >= len(views[0]):
                 written -= len(views.pop(0))
@@ -90,7 +72,7 @@ class LockedFile:
 
     def truncate(self, size: int) -> None:
         """Cut the file off at `size`."""
-        os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._opened.descriptor, size)
         self.size = size
 
     def copy_to(self, other: LockedFile, start: int, end: int, offset: int) -> int:
@@ -140,11 +122,27 @@ class LockedFile:
                 of the same file means nothing.
         """
         if self.durable:
-            os.fsync(self._descriptor)
+            os.fsync(self._opened.descriptor)
 
     def unlock(self) -> None:
         """Let writers in, and go on reading."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._opened.unlock()
+
+    def remove(self) -> None:
+        """Remove the file, which must not be read or written any more.
+
+        Raises:
+            OSError: It is still there.
+        """
+        self._opened.remove(self.path)
+
+    def replace(self, new: Path) -> None:
+        """Put a new file in the place of this one, which must not be read or written any more.
+
+        Raises:
+            OSError: This one is still there.
+        """
+        self._opened.replace(self.path, new)
 
 
 @contextmanager
@@ -154,32 +152,15 @@ def locked_file(path: Path, *, durable: bool = False) -> Iterator[LockedFile]:
     Raises:
         OSError: It cannot be opened; also where the path is a symbolic link, or no regular file.
     """
-    while True:
-        try:
-            descriptor, new = _open(path, os.O_RDWR), None
-        except FileNotFoundError:
-            descriptor, new = _create_beside(path)
-        with _locked(descriptor, fcntl.LOCK_EX):
-            if new is not None:
-                _give_name(new, path)
-            if (status := _status_at(path, descriptor)) is not None:
-                yield LockedFile(path, descriptor, durable=durable, status=status)
-                return
+    with _files.exclusive(path) as opened:
+        yield LockedFile(path, opened, durable=durable)
 
 
 @contextmanager
 def locked_file_if_free(path: Path) -> Iterator[LockedFile | None]:
     """Open a file that is there, and hold it exclusively; None where another holds it, or it is there no more."""
-    try:
-        descriptor = _open(path, os.O_RDWR)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        with _locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield LockedFile(path, descriptor) if _status_at(path, descriptor) else None
-    except BlockingIOError:
-        yield None
+    with _files.exclusive_if_free(path) as opened:
+        yield LockedFile(path, opened) if opened else None
 
 
 @contextmanager
@@ -189,13 +170,13 @@ def shared_file(path: Path) -> Iterator[LockedFile]:
     Raises:
         OSError: It cannot be opened.
     """
-    with _locked(_open(path, os.O_RDONLY), fcntl.LOCK_SH) as descriptor:
-        yield LockedFile(path, descriptor)
+    with _files.shared(path) as opened:
+        yield LockedFile(path, opened)
 
 
 @contextmanager
 def replacement_file(file: LockedFile) -> Iterator[LockedFile]:
-    """Make a file, and put it in the place of a locked one.
+    """Make a file, and put it in the place of a locked one, which must not be read or written any more after that.
 
     Its name is always the same, so that one that a crash has left over is used again.
 
@@ -204,17 +185,18 @@ def replacement_file(file: LockedFile) -> Iterator[LockedFile]:
     """
     temporary = file.path.with_name(f".{file.path.name}.tmp")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    opened = _files.OpenFile(_files.open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     try:
-        new = LockedFile(temporary, descriptor, durable=file.durable)
-        yield new
-        new.sync()
-        os.replace(temporary, file.path)  # noqa: PTH105  the call that POSIX promises to be atomic, by its own name
+        try:
+            new = LockedFile(temporary, opened, durable=file.durable)
+            yield new
+            new.sync()
+        finally:
+            opened.close()
+        file.replace(temporary)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    finally:
-        os.close(descriptor)
     sync_folder(file)
 
 
@@ -222,71 +204,13 @@ def sync_folder(file: LockedFile) -> None:
     """Put a file's name on the disk, if it shall survive the loss of power; and its day folder's, which may be new."""
     if file.durable:
         for folder in (file.path.parent, file.path.parent.parent):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _files.sync_folder(folder)
 
 
-@contextmanager
-def _locked(descriptor: int, operation: int) -> Iterator[int]:
-    """Hold a lock on an open file, then close it."""
-    _open_descriptors.add(descriptor)
-    try:
-        fcntl.flock(descriptor, operation)
-        yield descriptor
-    finally:
-        _open_descriptors.discard(descriptor)
-        try:
-            # Not left to close: a child that was forked just now may still share the descriptor.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        finally:
-            os.close(descriptor)
+def make_private_file(path: Path) -> None:
+    """Make a file that is its owner's alone, where it is not there yet.
 
-
-def _create_beside(path: Path) -> tuple[int, Path]:
-    """Make an empty file beside a path, which gets the path's name once it is locked: no reader finds it empty."""
-    new = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-    flags = os.O_RDWR | os.O_TRUNC
-    try:
-        return _open(new, flags | os.O_CREAT), new
-    except FileNotFoundError:  # the day's first turn
-        path.parent.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        return _open(new, flags | os.O_CREAT), new
-
-
-def _give_name(new: Path, path: Path) -> None:
-    """Give a new file its name; where another writer was faster the caller sees it, and opens that writer's file."""
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links: for a moment a reader may find an empty file, which the caller opens
-        with suppress(FileExistsError):
-            os.close(_open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _open(path: Path, flags: int) -> int:
-    # Not waiting for a pipe's other end, should the path be one.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, _MODE)
-
-
-def _write_some(descriptor: int, views: list[memoryview], offset: int) -> int:
-    """Write pieces, and return how many bytes of them have been written."""
-    if hasattr(os, "pwritev"):
-        return os.pwritev(descriptor, views, offset)
-    return os.pwrite(descriptor, b"".join(views), offset)  # macOS before 11
-
-
-def _status_at(path: Path, descriptor: int) -> os.stat_result | None:
-    """Return the open file's state, or None where the path names another file by now."""
-    try:
-        at_path = os.lstat(path)
-    except FileNotFoundError:
-        return None
-    status = os.fstat(descriptor)
-    return status if os.path.samestat(at_path, status) else None
+    Raises:
+        OSError: It cannot be made; also where the path is a symbolic link.
+    """
+    os.close(_files.open_private(path, os.O_RDWR | os.O_CREAT))

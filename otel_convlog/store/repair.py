@@ -60,7 +60,7 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
     if salvaged:
         _write_document(file, document.head_fields(data), salvaged, incoming)
     else:
-        path.unlink()
+        file.remove()
     _logger.warning(
         "%s was not whole; %d whole turns of it have been kept, and the file as it was is %s",
         path,
@@ -142,13 +142,15 @@ def _time(*candidates: Json, default: str) -> str:
 
 
 def _keep_beside(path: Path, data: bytes) -> Path:
-    """Keep the file as it was under a second name."""
+    """Keep the file as it was under a second name, the same one again where its repair is tried again."""
     number = 1
     while True:
         beside = path.with_name(f"{path.name}.damaged-{number}")
         try:
             os.link(path, beside, follow_symlinks=False)
         except FileExistsError:
+            if beside.samefile(path):  # a repair that failed has done it
+                return beside
             number += 1
         except OSError:  # a file system without links
             with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as copy:

@@ -58,14 +58,20 @@ def prune(directory: Path, catalog: Catalog, *, max_age_days: float | None, max_
     if max_age_days is not None:
         oldest = format_datetime(datetime.now(timezone.utc) - timedelta(days=max_age_days))
     removed = 0
+    refused: list[OSError] = []
     for conversation in conversations[:-1]:
         if conversation.updated_at >= oldest and (max_bytes is None or total <= max_bytes):
             break
-        if _remove(directory, conversation, catalog):
-            total -= conversation.size
-            removed += 1
+        try:
+            if _remove(directory, conversation, catalog):
+                total -= conversation.size
+                removed += 1
+        except OSError as error:  # on Windows also where somebody reads it
+            refused.append(error)
     if removed:
         _logger.info("%d conversations were removed from %s by its retention settings", removed, directory)
+    if refused:
+        _logger.warning("retention could not remove %d conversations: %s", len(refused), refused[0])
     return removed
 
 
@@ -99,7 +105,7 @@ def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> b
         with locked_file_if_free(path) as file:
             if file is None or file.size != size:
                 return False
-            path.unlink()
+            file.remove()
             for beside in _beside(path):
                 beside.unlink()
             catalog.forget(path.relative_to(directory).as_posix())

@@ -106,9 +106,9 @@ class ConversationSpanProcessor(SpanProcessor):
             Whether all of them were with the operating system within the time.
         """
         deadline = monotonic() + timeout_millis / 1e3
-        reached = self._pass_mark(_Mark(), deadline)
-        rest_millis = max(0, int((deadline - monotonic()) * 1e3))
-        return self.exporter.force_flush(rest_millis) and reached
+        if not self._pass_mark(_Mark(), deadline):
+            return False
+        return self.exporter.force_flush(max(0, int((deadline - monotonic()) * 1e3)))
 
     def shutdown(self) -> None:
         """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""

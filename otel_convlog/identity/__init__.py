@@ -84,8 +84,7 @@ class Identifier:
         found: Identity | None = None
         exchange: Exchange | None = None
         try:
-            exchange = read_exchange(record, scope)
-            _ = exchange.whole_chain  # what takes long is done before others are kept waiting
+            exchange = read_exchange(record, scope)  # what takes long is done before others are kept waiting
             with self._evidence.session() as session:
                 if session is not None:
                     self._keep_missed(session)

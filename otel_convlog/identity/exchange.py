@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +13,7 @@ from otel_convlog.identity.canonical import RESULT, SEAM, TEXT, Message, essence
 from otel_convlog.identity.evidence import KEY_BYTES, Kind, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_convlog.identity.answers import Answers
     from otel_convlog.identity.canonical import History
@@ -88,6 +87,8 @@ class Exchange:
     Attributes:
         scope: What keeps tenants apart; part of every key.
         messages: The request's, without those that say nothing.
+        whole_chain: The keys of the first 0, 1, 2, … of them, where they are a whole history.
+        first_answer: The number of messages up to the first of the assistant's; beyond all where there is none.
         system: A digest of its system prompt.
         generated_ids: The ids in the history that somebody has generated, each with the number of the message (from 1)
             that it stands in; the last ones last.
@@ -101,6 +102,8 @@ class Exchange:
 
     scope: bytes
     messages: tuple[Said, ...]
+    whole_chain: list[bytes]
+    first_answer: int
     system: bytes
     generated_ids: tuple[tuple[int, str], ...]
     previous_response_id: str | None
@@ -120,32 +123,13 @@ class Exchange:
         """The key of the first message, where that is the user's."""
         return self.whole_chain[1] if self.messages and not self.messages[0].assistant else b""
 
-    @cached_property
-    def first_answer(self) -> int:
-        """The number of messages up to the first of the assistant's; beyond all where there is none."""
-        return next((at for at, said in enumerate(self.messages, 1) if said.assistant), len(self.messages) + 1)
-
-    @cached_property
-    def whole_chain(self) -> list[bytes]:
-        """The keys of the first messages, where they are a whole history."""
-        return self.chain(self.base)
-
-    @property
-    def base(self) -> bytes:
-        """The key of what stands before the first message of a whole history."""
-        return key_of(b"start", self.scope)
-
     def chain(self, base: bytes) -> list[bytes]:
         """Return the keys of the first 0, 1, 2, … messages.
 
         Args:
             base: The key of what stands before them.
         """
-        keys = [base]
-        for message, said in self.messages:
-            base = _next(base, said, assistant=message.assistant)
-            keys.append(base)
-        return keys
+        return _chain(base, self.messages)
 
     def answered_keys(self, chain: Sequence[bytes]) -> list[bytes]:
         """Return the keys of all messages with each of the answers."""
@@ -245,9 +229,12 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
                 said.append(what)
         if message.ids:
             ids += [(len(messages), generated) for generated in message.ids]
+    all_said = tuple(Said(message, what or essence(message)) for message, what in zip(messages, said, strict=True))
     return Exchange(
         scope=scope,
-        messages=tuple(Said(message, what or essence(message)) for message, what in zip(messages, said, strict=True)),
+        messages=all_said,
+        whole_chain=_chain(key_of(b"start", scope), all_said),
+        first_answer=next((at for at, message in enumerate(messages, 1) if message.assistant), len(messages) + 1),
         system=key_of("\n".join(history.system).encode("utf-8", "surrogatepass"))[:8] if history.system else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
@@ -266,6 +253,14 @@ def _answers(answers: Answers, last: Message | None) -> Iterator[Answer]:
         if said := essence(message):
             begun = last.parts if last is not None and last.assistant else []
             yield Answer(Said(message, said), essence(Message(True, begun + message.parts)) if begun else said)
+
+
+def _chain(key: bytes, messages: Iterable[Said]) -> list[bytes]:
+    keys = [key]
+    for message, said in messages:
+        key = _next(key, said, assistant=message.assistant)
+        keys.append(key)
+    return keys
 
 
 def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:

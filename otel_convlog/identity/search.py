@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,33 +51,46 @@ class Search:
         exchange: The turn.
         session: The evidence.
         conversation_id: The conversation that the request names, where it names one; no other counts then.
+
+    Attributes:
+        parent: The turn whose answer the request names as the one before it.
+        chain: The keys of the request's first messages.
     """
 
     def __init__(self, exchange: Exchange, session: EvidenceSession, conversation_id: str | None) -> None:
         self.exchange = exchange
         self.session = session
         self._conversation_id = conversation_id
+        self.parent = self._named_parent()
+        self.chain = self._chain()
+        # No functools.cached_property: before Python 3.12 it has a lock, which a forked child finds held for ever.
+        self._searched = False
+        self._deepest: Beginning | None = None
 
-    @cached_property
-    def parent(self) -> KnownTurn | None:
-        """The turn whose answer the request names as the one before it."""
+    @property
+    def deepest(self) -> Beginning | None:
+        """The known turn that has the most of the request's first messages."""
+        if not self._searched:
+            self._searched = True
+            self._deepest = self._find_deepest()
+        return self._deepest
+
+    def _named_parent(self) -> KnownTurn | None:
+        """Return the turn whose answer the request names as the one before it."""
         named = self.exchange.previous_response_id
         if named is None:
             return None
         return self.best(of_one_conversation(self.matches(self.exchange.id_key(named)), Kind.ID), Kind.ID)
 
-    @cached_property
-    def chain(self) -> list[bytes]:
-        """The keys of the request's first messages; with all that stands before them, as far as that is known."""
+    def _chain(self) -> list[bytes]:
+        """Return the keys of the request's first messages; with all that stands before them, as far as it is known."""
         if self.parent is not None:
             return self.exchange.chain(self.parent.chain)
         if self.exchange.previous_response_id is not None:
             return self.exchange.chain(self.exchange.id_key(self.exchange.previous_response_id))
         return self.exchange.whole_chain
 
-    @cached_property
-    def deepest(self) -> Beginning | None:
-        """The known turn that has the most of the request's first messages."""
+    def _find_deepest(self) -> Beginning | None:
         last = len(self.exchange.messages)
         whole = self.matches(self.chain[last])
         # The whole request, of which no answer is known: it is tried again. One that was answered counts least, below:

@@ -20,7 +20,7 @@ TURNS = 50
 PAUSE_S = 0.05
 
 
-def record(first: int, count: int) -> None:
+def record(first: int, count: int, conversations: int = 5) -> None:
     for number in range(first, first + count):
         turn = otel_convlog.start_turn(
             route="chat",
@@ -28,7 +28,7 @@ def record(first: int, count: int) -> None:
             backend="b",
             stream=False,
             client_request={
-                "conversation_id": f"c{number % 5}",
+                "conversation_id": f"c{number % conversations}",
                 "messages": [{"role": "user", "content": "x" * 5_000}],
             },
             metadata={"number": number},

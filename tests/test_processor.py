@@ -62,10 +62,10 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(ConversationStore, "write", slowly)
 
 
-def burst(turns: int) -> None:
+def burst(turns: int, conversations: int = 5) -> None:
     """End so many turns from eight threads."""
     share = turns // 8
-    threads = [threading.Thread(target=record, args=(thread * share, share)) for thread in range(8)]
+    threads = [threading.Thread(target=record, args=(thread * share, share, conversations)) for thread in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -81,7 +81,7 @@ def test_a_burst_that_the_batch_processor_drops_is_written(
     provider.add_span_processor(batch)
     provider.add_span_processor(ours)
     with caplog.at_level(logging.ERROR):  # the batch processor says that it drops, thousands of times
-        burst(20_000)
+        burst(20_000, conversations=100)
     assert ours.force_flush(120_000)
     assert (ours.turns_dropped, ours.queue_bytes) == (0, 0)
     assert numbers(tmp_path / "ours") == Counter(range(20_000))
@@ -170,8 +170,13 @@ def test_no_thread_runs_before_the_first_turn(tmp_path: Path) -> None:
 def test_a_signal_s_handler_may_end_a_turn(provider: TracerProvider, tmp_path: Path) -> None:
     provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
     interrupts = iter(range(10_000, 20_000))
-    before = signal.signal(signal.SIGALRM, lambda *_: record(next(interrupts), 1))
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+
+    def end_a_turn(*_: object) -> None:
+        record(next(interrupts), 1)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # the next one, once this one is done
+
+    before = signal.signal(signal.SIGALRM, end_a_turn)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
         record(0, 500)
     finally:

@@ -1,4 +1,4 @@
-"""A process that records turns and ends, one way or another: ``delivery_process.py DIRECTORY PROCESSOR WAY``.
+"""A process that records turns and ends, one way or another: ``delivery_process.py DIRECTORY PROCESSOR WAY [PAUSE]``.
 
 It prints ``ready`` when its last turn has ended. Its turns are numbered in their metadata.
 """
@@ -17,7 +17,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 import otel_convlog
 
 TURNS = 50
-PAUSE_S = 0.05
 
 
 def record(first: int, count: int, conversations: int = 5) -> None:
@@ -46,7 +45,7 @@ def set_up(directory: str, processor: str) -> None:
 
 
 def main() -> None:
-    directory, processor, way = sys.argv[1:4]
+    directory, processor, way, *pause = sys.argv[1:]
     set_up(directory, processor)
     if way == "multiprocessing":
         record(0, 10)
@@ -69,8 +68,8 @@ def main() -> None:
         sys.exit(3)
     if way == "exception":
         raise RuntimeError("the proxy has a fault")
-    time.sleep(PAUSE_S)
     if way == "os._exit":
+        time.sleep(float(pause[0]))
         os._exit(4)
     time.sleep(60)  # for a signal
 

@@ -34,13 +34,13 @@ from otel_convlog.calls import (
     set_stream_summary,
     start_turn,
 )
-from otel_convlog.identity import get_conversation_id
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.turn import Turn
 
 if TYPE_CHECKING:
     from otel_convlog.configurator import fit_for_turns
     from otel_convlog.exporter import ConversationSpanExporter
+    from otel_convlog.identity.seed import get_conversation_id
     from otel_convlog.processor import ConversationSpanProcessor
     from otel_convlog.sampler import TurnSampler
     from otel_convlog.without_content import without_turn_content
@@ -67,17 +67,18 @@ __all__ = [
     "without_turn_content",
 ]
 
-# What needs the SDK, and with it the store, is imported where it is used: instrumented code alone needs neither.
-_WITH_SDK = {
+# What instrumented code alone does not need (the SDK, the store, the rules of identity) is imported where it is used.
+_ELSEWHERE = {
     "ConversationSpanExporter": "exporter",
     "ConversationSpanProcessor": "processor",
     "TurnSampler": "sampler",
     "fit_for_turns": "configurator",
+    "get_conversation_id": "identity.seed",
     "without_turn_content": "without_content",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _WITH_SDK:
+    if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"otel_convlog.{_WITH_SDK[name]}"), name)
+    return getattr(import_module(f"otel_convlog.{_ELSEWHERE[name]}"), name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
-from otel_convlog.identity import Identifier
+from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn

@@ -11,7 +11,7 @@ import pytest
 import real_dialogues
 from store_helpers import make_turn
 
-from otel_convlog.identity import Identifier
+from otel_convlog.identity.identifier import Identifier
 from otel_convlog.store import ConversationStore
 
 if TYPE_CHECKING:

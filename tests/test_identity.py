@@ -21,8 +21,9 @@ from simulated_clients import assistant, chat_answer, chat_stream, messages_answ
 from store_helpers import make_turn
 
 import otel_convlog
-from otel_convlog.identity import Identifier, get_conversation_id
 from otel_convlog.identity.answers import read_response
+from otel_convlog.identity.identifier import Identifier
+from otel_convlog.identity.seed import get_conversation_id
 from otel_convlog.identity.streams import assemble
 from otel_convlog.store import ConversationStore, evidence, reindex
 from otel_convlog.store import read_document as read_stored

@@ -6,10 +6,29 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from otel_convlog.jsontext import to_json
+from otel_convlog.identity.explicit import explicit_id
+from otel_convlog.jsontext import from_json, to_json
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
+
+
+def get_conversation_id(*, route: str, payload: object) -> str:
+    """Return the id of the conversation that a request begins (docs/format.md, "The conversation's id"). Never raises.
+
+    Args:
+        route: ``chat``, ``responses``, ``messages``, or any other name.
+        payload: The client's request, usually a mapping, as a proxy has it in memory.
+
+    Returns:
+        An id of 1 to 120 letters, digits, ``-``, ``_`` and ``.``.
+    """
+    # Through JSON, so that a request gives the same id here as from its span.
+    try:
+        route_value, request = from_json(to_json(route)), from_json(to_json(payload))
+    except (ValueError, RecursionError):  # an orjson.Fragment that is no JSON; a stack that is nearly full
+        return seed_id("", None)
+    return explicit_id(request) or seed_id(route_text(route_value), request)
 
 
 def seed_id(route: str, payload: Json, scope: bytes = b"") -> str:
@@ -27,6 +46,11 @@ def seed_id(route: str, payload: Json, scope: bytes = b"") -> str:
     # Lone surrogates, which UTF-8 has not and the other implementation cannot hash, count as their escapes.
     digest = sha256(scope + seed.encode("utf-8", "backslashreplace")).hexdigest()
     return f"conv_{digest[:24]}"
+
+
+def route_text(route: Json) -> str:
+    """Return a route as the seed has it."""
+    return route if isinstance(route, str) else str(route)
 
 
 def _seed(route: str, payload: Json) -> str:

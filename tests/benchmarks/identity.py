@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from otel_convlog.identity import Identifier
+from otel_convlog.identity.identifier import Identifier
 from otel_convlog.store import ConversationStore
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

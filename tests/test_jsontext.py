@@ -192,7 +192,10 @@ def test_subclasses_are_written_as_python_s_json_writes_them(beside: int) -> Non
     assert from_json(to_json([_Colour.RED, beside])) == ["red", beside]
 
 
-@pytest.mark.parametrize("value", [5e-05, 1e-7, -1e-06, 9.99e-5, [5e-05], {"a": [[1e-9]]}, "type-7,", "one-0.0000"])
+@pytest.mark.parametrize(
+    "value",
+    [5e-05, 1e-7, -1e-06, 9.99e-5, [5e-05], {"a": [[1e-9]]}, "type-7,", "one-0.0000", ["a.b. " * 999, 5e-05, "c"]],
+)
 def test_a_single_small_float_has_python_s_text(value: Any) -> None:
     assert to_indented_json(value) == _as_python_writes(value)
     assert to_indented_json({"long": "x" * 5_000, "v": value}) == _as_python_writes({"long": "x" * 5_000, "v": value})

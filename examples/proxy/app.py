@@ -21,7 +21,6 @@ from typing import Any
 import httpx
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from starlette import routing
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -52,7 +51,7 @@ SHUTDOWN_TIMEOUT_S = 5.0
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files; not needed where `opentelemetry-instrument` sets it up."""
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(otel_convlog.ConversationSpanExporter(directory=directory)))
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory))
     trace.set_tracer_provider(provider)
     return provider
 

@@ -21,7 +21,6 @@ import requests
 import urllib3
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from werkzeug.serving import ThreadedWSGIServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -45,7 +44,7 @@ from examples.wire import (
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files."""
     provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(otel_convlog.ConversationSpanExporter(directory=directory)))
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory))
     trace.set_tracer_provider(provider)
     return provider
 

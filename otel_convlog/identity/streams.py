@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from otel_convlog.jsontext import json_or_none
 
@@ -91,14 +91,12 @@ def _lines_decoded(text: str) -> tuple[list[Object], bool]:
     return chunks, all_read
 
 
-class _Stream:
+class _Stream(Protocol):
     """What has come of one stream."""
 
-    def add(self, chunk: Object) -> None:
-        raise NotImplementedError
+    def add(self, chunk: Object) -> None: ...
 
-    def answer(self) -> Json:
-        raise NotImplementedError
+    def answer(self) -> Json: ...
 
 
 def _stream_of(chunk: Object) -> _Stream | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -67,34 +68,43 @@ def fit_for_turns(  # noqa: PLR0913  a switch for each
     """
     if keep_unsampled and own_processor:
         provider.sampler = TurnSampler(provider.sampler)
-    try:
-        if lift_turn_limits:
+    if lift_turn_limits:
+        try:
             lift_limits(provider)
+        except AttributeError:
+            _logger.warning("limits of the SDK may cut turns: this release keeps them elsewhere", exc_info=True)
+    try:
         active = provider._active_span_processor  # noqa: SLF001  see above
-        with active._lock:  # noqa: SLF001
-            active._span_processors = tuple(  # noqa: SLF001
-                _fitted(processor, own_processor=own_processor, lean=lean_exporters, genai=lean_genai)
-                for processor in active._span_processors  # noqa: SLF001
-            )
+        before = active._span_processors  # noqa: SLF001  see above
+        lock = active._lock  # noqa: SLF001  see above
     except AttributeError:
-        _logger.warning("this release of opentelemetry-sdk cannot be fitted for turns wholly", exc_info=True)
+        _logger.warning("the processors are as they were: this release of the SDK keeps them elsewhere", exc_info=True)
+        return
+    with lock:
+        active._span_processors = tuple(  # noqa: SLF001  see above
+            _fitted(processor, own_processor=own_processor, lean=lean_exporters, genai=lean_genai)
+            for processor in before
+        )
 
 
 def _fitted(processor: SpanProcessor, *, own_processor: bool, lean: bool, genai: bool) -> SpanProcessor:
     # The simple processor has its exporter itself, the batch processor has it in an object that it shares with logs.
-    holder, name = (
-        (processor._batch_processor, "_exporter")  # noqa: SLF001
-        if hasattr(processor, "_batch_processor")
-        else (processor, "span_exporter")
-    )
+    batch = getattr(processor, "_batch_processor", None)
+    holder, name = (processor, "span_exporter") if batch is None else (batch, "_exporter")
     exporter: SpanExporter | None = getattr(holder, name, None)
     if isinstance(exporter, ConversationSpanExporter):
         if not own_processor:
             return processor
         processor.shutdown()  # its thread; the exporter goes on after that
         return ConversationSpanProcessor(exporter)
-    if exporter is not None and lean:
-        setattr(holder, name, without_turn_content(exporter, genai=genai))
-    elif exporter is None and lean and not isinstance(processor, ConversationSpanProcessor):
-        _logger.warning("%s gets turns with their content: its exporter is not known", type(processor).__qualname__)
+    if not lean or isinstance(processor, ConversationSpanProcessor):
+        return processor
+    wrapped = False
+    if exporter is not None:
+        with suppress(AttributeError):
+            setattr(holder, name, without_turn_content(exporter, genai=genai))
+            wrapped = True
+    if not wrapped:
+        kind = type(processor).__qualname__
+        _logger.warning("%s gets turns with their content: its exporter cannot be wrapped", kind)
     return processor

@@ -53,12 +53,7 @@ class ExporterMetrics:
         self._exported = meter.create_counter(EXPORTED, "{span}", "turns that were written, or lost")
         self._written = meter.create_counter(WRITTEN_BYTES, "By", "bytes of turns that were written")
         self._duration = meter.create_histogram(DURATION, "s", "how long the writes of one export took")
-        meter.create_observable_up_down_counter(
-            WAITING_BYTES,
-            [_observed(exporter, lambda it: it.waiting_bytes, _EXPORTER)],
-            "By",
-            "bytes of turns that wait: for the disk to work again, or for the writer",
-        )
+        _observe_waiting(meter, exporter, lambda it: it.waiting_bytes, _EXPORTER)
 
     def written(self, turns: int, size_bytes: int) -> None:
         """Count turns that were written."""
@@ -84,25 +79,21 @@ class ProcessorMetrics:
     def __init__(self, processor: _HasQueueBytes) -> None:
         meter = metrics.get_meter("otel_convlog", __version__)
         self._processed = meter.create_counter(PROCESSED, "{span}", "turns that were dropped")
-        meter.create_observable_up_down_counter(
-            WAITING_BYTES,
-            [_observed(processor, lambda it: it.queue_bytes, _PROCESSOR)],
-            "By",
-            "bytes of turns that wait: for the disk to work again, or for the writer",
-        )
+        _observe_waiting(meter, processor, lambda it: it.queue_bytes, _PROCESSOR)
 
     def dropped(self) -> None:
         """Count a turn that was dropped."""
         self._processed.add(1, {**_PROCESSOR, "error.type": "queue_full"})
 
 
-def _observed(
-    component: _T, value: Callable[[_T], int], attributes: dict[str, str]
-) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _observe_waiting(
+    meter: metrics.Meter, component: _T, value: Callable[[_T], int], attributes: dict[str, str]
+) -> None:
     alive = weakref.ref(component)
 
     def observe(_: CallbackOptions) -> Iterable[Observation]:
         seen = alive()
         return [] if seen is None else [metrics.Observation(value(seen), attributes)]
 
-    return observe
+    description = "bytes of turns that wait: for the disk to work again, or for the writer"
+    meter.create_observable_up_down_counter(WAITING_BYTES, [observe], "By", description)

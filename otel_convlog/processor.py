@@ -62,7 +62,7 @@ class ConversationSpanProcessor(SpanProcessor):
         self.exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0
-        self._closed = False
+        self._closed = threading.Event()
         self._metrics = ProcessorMetrics(self)
         self._reset()
         if hasattr(os, "register_at_fork"):
@@ -112,9 +112,9 @@ class ConversationSpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
-        if self._closed:
+        if self._closed.is_set():
             return
-        self._closed = True
+        self._closed.set()
         deadline = monotonic() + _SHUTDOWN_S
         if self._pass_mark(_Mark(last=True), deadline):
             writer = self._writer
@@ -126,7 +126,7 @@ class ConversationSpanProcessor(SpanProcessor):
         self.exporter.shutdown()
 
     def _take(self, span: ReadableSpan) -> None:
-        if self._closed:
+        if self._closed.is_set():
             self.exporter.export([span])
             return
         size = _size(span)
@@ -142,6 +142,8 @@ class ConversationSpanProcessor(SpanProcessor):
                     self._start()
         if not full:
             self._queue.put((span, size))
+            if self._closed.is_set():  # meanwhile, and nobody may come to take it
+                self._write_rest()
             return
         self._metrics.dropped()
         if begins:

@@ -37,7 +37,8 @@ _CONTENT = re.compile(
     r"|tool\.description|prompt|completion|content|event\.content)(\..*)?"
     r"|llm\.(input_messages|output_messages|prompts|prompt_template|tools|function_call|invocation_parameters"
     r"|completions)(\..*)?"
-    r"|(input|output)\.value|(tool|message|document|retrieval|embedding|reranker)\..*"
+    r"|(input|output)\.value|tool\.(parameters|description|json_schema)|(message|document)\..*|retrieval\.documents\..*"
+    r"|embedding\.(embeddings|text|vector)(\..*)?|reranker\.(query|input_documents|output_documents)(\..*)?"
     r"|traceloop\.entity\.(input|output)"
     r"|request_data|response_data|all_messages_events|events|logfire\.json_schema|logfire\.msg"
 )
@@ -76,15 +77,14 @@ class _WithoutTurnContent(SpanExporter):
     def _lean(self, span: ReadableSpan) -> ReadableSpan:
         if readers.is_turn(span):
             return _copy(span, _turn_attributes(span), _turn_events(span))
+        if not self._genai:
+            return span
         attributes = span.attributes or {}
-        if self._genai and any(_CONTENT.fullmatch(name) for name in attributes):
-            kept = {name: value for name, value in attributes.items() if not _CONTENT.fullmatch(name)}
-            return _copy(span, kept, [event for event in span.events if not _CONTENT_EVENT.fullmatch(event.name)])
-        if self._genai and any(_CONTENT_EVENT.fullmatch(event.name) for event in span.events):
-            return _copy(
-                span, dict(attributes), [event for event in span.events if not _CONTENT_EVENT.fullmatch(event.name)]
-            )
-        return span
+        kept = {name: value for name, value in attributes.items() if not _CONTENT.fullmatch(name)}
+        events = [event for event in span.events if not _CONTENT_EVENT.fullmatch(event.name)]
+        if len(kept) == len(attributes) and len(events) == len(span.events):
+            return span
+        return _copy(span, kept, events)
 
 
 def _turn_attributes(span: ReadableSpan) -> dict[str, AttributeValue]:

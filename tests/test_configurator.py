@@ -15,8 +15,8 @@ import pytest
 from conversation_log import read_document
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
@@ -324,7 +324,7 @@ def test_the_words_of_other_vocabularies_can_be_left_out_too(vocabulary: str, no
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(without_turn_content(lean, genai=True)))
     with provider.get_tracer("llm").start_as_current_span("chat") as span:
-        span.set_attributes({**attributes[vocabulary], "gen_ai.request.model": "gpt-5"})
+        span.set_attributes({**attributes[vocabulary], "gen_ai.request.model": "gpt-5", "tool.name": "look"})
         span.add_event("gen_ai.user.message", {"content": "WORDS"})
     with provider.get_tracer("llm").start_as_current_span("chat") as span:
         span.add_event("gen_ai.choice", {"message": "WORDS"})
@@ -332,17 +332,36 @@ def test_the_words_of_other_vocabularies_can_be_left_out_too(vocabulary: str, no
         span.add_event("retry", {"reason": "PLAIN"})
     found = [json.loads(span.to_json()) for span in lean.get_finished_spans()]
     assert "WORDS" not in json.dumps(found)
-    assert found[0]["attributes"] == {"gen_ai.request.model": "gpt-5"}
+    assert found[0]["attributes"] == {"gen_ai.request.model": "gpt-5", "tool.name": "look"}
     assert found[2]["events"][0]["attributes"] == {"reason": "PLAIN"}
     provider.shutdown()
 
 
-def test_a_processor_whose_exporter_is_not_known_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    class Own(ConversationSpanProcessor.__mro__[1]):  # type: ignore[misc, name-defined]  # the SDK's SpanProcessor
+def test_a_processor_whose_exporter_cannot_be_wrapped_is_named_and_costs_the_others_nothing(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    class WithoutOne(SpanProcessor):
         pass
 
+    class WithAFixedOne(SpanProcessor):
+        @property
+        def span_exporter(self) -> InMemorySpanExporter:
+            return InMemorySpanExporter()
+
     provider = TracerProvider()
-    provider.add_span_processor(Own())
-    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(ConversationSpanExporter(directory=tmp_path)))
+    provider.add_span_processor(WithoutOne())
+    provider.add_span_processor(WithAFixedOne())
     fit_for_turns(provider)
-    assert "Own gets turns with their content" in caplog.text
+    for name in ("WithoutOne", "WithAFixedOne"):
+        assert f"{name} gets turns with their content" in caplog.text
+    trace.set_tracer_provider(provider)
+    with otel_convlog.Turn(
+        route="chat", client_model="m", backend="b", stream=False, client_request={"session_id": "s"}
+    ):
+        pass
+    provider.shutdown()
+    (path,) = tmp_path.glob("*/s.json")
+    assert read_document(path)["turn_count"] == 1

@@ -74,15 +74,10 @@ def named_by_client(request: object, headers: Mapping[str, object]) -> Named | N
         headers: Its headers, names in small letters.
     """
     body = request if isinstance(request, dict) else {}
-    if not headers and not any(name in body for name in _BODY_NAMES):
-        return None
     for candidate in _candidates(body, headers):
         if candidate is not None:
             return Named(candidate, _thread(candidate, headers))
     return None
-
-
-_BODY_NAMES = ("conversation", "metadata", "prompt_cache_key", "litellm_session_id", "litellm_trace_id")
 
 
 def _candidates(body: Mapping[str, object], headers: Mapping[str, object]) -> Iterator[str | None]:

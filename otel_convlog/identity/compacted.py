@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.canonical import CALL, MEDIA, OTHER, RESULT, TEXT, Message, joined
+from otel_convlog.identity.canonical import MEDIA, TEXT, Message, joined
 from otel_convlog.identity.exchange import long_lines
 from otel_convlog.identity.search import Finding, only_conversation
 
@@ -107,17 +107,15 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
         enough: How many bytes of text are enough where nothing else is alike.
         messages: The messages.
     """
-    sizes = {TEXT: 0, CALL: 0, RESULT: 0, OTHER: 0, MEDIA: 0}
-    for said in messages:
-        for kind, value in joined(said.message):
-            sizes[kind] += len(value)
-    size = sum(sizes.values()) - sizes[MEDIA]
+    sizes = [(kind, len(value)) for said in messages for kind, value in joined(said.message)]
+    size = sum(count for kind, count in sizes if kind != MEDIA)
+    text = sum(count for kind, count in sizes if kind == TEXT)
     exchange = search.exchange
     if exchange.opening and turn.opening == exchange.opening and size >= _SIZE_ALIKE:
         return True
     if exchange.system and turn.system == exchange.system:
         enough = min(enough, _TEXT_ALIKE)
-    return size >= _LONG or sizes[TEXT] >= enough
+    return size >= _LONG or text >= enough
 
 
 def _by_summary(search: Search) -> Finding | None:

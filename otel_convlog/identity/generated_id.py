@@ -25,8 +25,8 @@ def find(search: Search) -> Finding | None:
         turn = search.best(of_one_conversation(found.get(key, ()), Kind.ID), Kind.ID)
         if turn is None:
             continue
-        shared = beginning(search)  # it may reach further than the id, and then it knows better
-        if shared and shared.known_to >= positions[key]:
-            return shared
+        shared = beginning(search)
+        if shared and shared.known_to >= positions[key]:  # it reaches as far as the id, so it knows better
+            return shared if shared.turn.conversation_id == turn.conversation_id else None
         return Finding(turn, turn.turn_id, positions[key])
     return None

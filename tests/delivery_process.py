@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 import otel_convlog
 
 TURNS = 50
+AGAIN = 1_000_000  # the number of the first turn of a process that comes after a killed one
 
 
 def record(first: int, count: int, conversations: int = 5) -> None:
@@ -58,10 +59,13 @@ def main() -> None:
             child.join()
         return
     if way == "random":  # until it is killed
-        for number in range(1_000_000):
+        for number in range(AGAIN):
             record(number, 1)
             print(number, flush=True)  # noqa: T201  for the test
             time.sleep(0.002)
+    if way == "again":  # a turn for each conversation, after another process has been killed
+        record(AGAIN, 5)
+        return
     record(0, TURNS)
     print("ready", flush=True)  # noqa: T201  for the test
     if way == "exit":

@@ -9,9 +9,11 @@ import weakref
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_convlog import readers
+from otel_convlog.assembly.assembler import TICK_S, Assembler
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_convlog.jsontext import Json
+    from otel_convlog.record import TurnRecord
     from otel_convlog.store import RenderedTurn
 
 _logger = logging.getLogger(__name__)
@@ -34,6 +37,7 @@ _PRUNING_INTERVAL_S = 600.0
 
 # The variables whose limits lose something of a turn, by the kind of it in otel.lost.
 _LIMITS = {
+    "messages": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
     "attributes": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (or OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT)",
     "events": "OTEL_SPAN_EVENT_COUNT_LIMIT",
     "truncated": "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)",
@@ -57,6 +61,8 @@ class ConversationSpanExporter(SpanExporter):
             several; default: none.
         conversation_keys: Where the conversation's id stands, besides the places that are known, e.g.
             ``header:x-chat``, ``body:extra.chat`` or ``attribute:chat.id``; default: none.
+        sources: Which spans become turns: ``turn``, those of this package's calls, ``gen_ai`` and ``openinference``,
+            those of instrumentations (docs/sources.md); default: all three.
         stream_events: How many stream events are kept: ``all`` (default), ``none``, or a number, of the first and of
             the last in each direction.
         fsync: ``never`` (default): a turn survives the end of the process; ``always``: the loss of power too.
@@ -75,6 +81,7 @@ class ConversationSpanExporter(SpanExporter):
         grouping: str | None = None,
         scope: str | Sequence[str] | None = None,
         conversation_keys: str | Sequence[str] | None = None,
+        sources: str | Sequence[str] | None = None,
         stream_events: str | int | None = None,
         fsync: str | None = None,
         max_age_days: int | None = None,
@@ -86,6 +93,7 @@ class ConversationSpanExporter(SpanExporter):
             grouping=grouping,
             scope=scope,
             conversation_keys=conversation_keys,
+            sources=sources,
             stream_events=stream_events,
             fsync=fsync,
             max_age_days=max_age_days,
@@ -99,6 +107,8 @@ class ConversationSpanExporter(SpanExporter):
             scope=self._settings.scope,
             conversation_keys=self._settings.conversation_keys,
         )
+        self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
+        self._timer: threading.Timer | None = None
         self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
         self._warned_of_limits = False
@@ -132,8 +142,12 @@ class ConversationSpanExporter(SpanExporter):
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes of turns wait for the disk to work again."""
-        return self._pending.bytes
+        """How many bytes of turns wait: for the disk to work again, or for more that is to be known of them."""
+        return self._pending.bytes + self._assembler.bytes
+
+    def concerns(self, span: ReadableSpan) -> bool:
+        """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
+        return self._assembler.concerns(span)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Write the turns among the spans. Never raises.
@@ -144,65 +158,94 @@ class ConversationSpanExporter(SpanExporter):
         """
         started = perf_counter()
         try:
-            by_file, unreadable = self._read(spans)
-            lost = unreadable + self._write(self._pending.take(at_once=False), by_file)
+            records, unreadable = self._assembler.add(spans)
+            self._count(0, unreadable)
+            lost = unreadable + self._store_records(records)
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
-        if by_file:
+        if records:
             self._metrics.took(perf_counter() - started)
+        self._look_again()
         self._prune_beside()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
-        """Try again to write what waits.
+        """Write what waits for spans around it, and try again to write what the disk has refused.
 
         Returns:
             Whether all turns are with the operating system.
         """
-        self._write(self._pending.take(at_once=True), {})
-        return not self._pending.bytes
+        return self._flush(last=False)
 
     def shutdown(self) -> None:
-        """Try a last time to write what waits. What is exported afterwards is written all the same."""
-        self.force_flush()
+        """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
+        self._flush(last=True)
         self._count(0, self._pending.give_up())
         self._store.close()
 
-    def _read(self, spans: Sequence[ReadableSpan]) -> tuple[dict[Path, list[RenderedTurn]], int]:
-        """Return the turns among the spans by their files, and how many cannot be read."""
+    def _flush(self, *, last: bool) -> bool:
+        try:
+            self._store_records(self._assembler.flush(last=last), at_once=True)
+        except Exception:
+            _logger.exception("turns could not be written")
+        return not self._pending.bytes
+
+    def _look_again(self) -> None:
+        """Come back in a moment where calls wait for more that is to be known of them."""
+        if self._timer is not None or not self._assembler.holds_any:
+            return
+        timer = threading.Timer(TICK_S, self._write_due)
+        timer.name, timer.daemon = "convlog-calls", True
+        self._timer = timer
+        try:
+            timer.start()
+        except RuntimeError:  # no more threads, or the interpreter is ending: `shutdown` is still to come
+            self._timer = None
+
+    def _write_due(self) -> None:
+        self._timer = None
+        # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            self._store_records(self._assembler.due())
+        except Exception:
+            _logger.exception("turns could not be written")
+        finally:
+            context_api.detach(token)
+        self._look_again()
+
+    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False) -> int:
+        """Find the turns' conversations and write them; return how many are lost."""
         by_file: dict[Path, list[RenderedTurn]] = {}
         unreadable = 0
-        for span in sorted(spans, key=lambda span: span.start_time or 0):  # a turn comes after the one it continues
+        for record in records:
             try:
-                turn = self._identified(span)
-                if turn is not None:
-                    by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
+                turn = self._identified(record)
+                by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
             except Exception:
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
         self._count(0, unreadable)
-        return by_file, unreadable
+        return unreadable + self._write(self._pending.take(at_once=at_once), by_file)
 
-    def _identified(self, span: ReadableSpan) -> IdentifiedTurn | None:
-        record = readers.read(span)
-        if record is None:
-            return None
+    def _identified(self, record: TurnRecord) -> IdentifiedTurn:
         if lost := record.trace.get("lost"):
-            self._warn_of_limits(lost)
+            self._warn_of_limits(lost, record.trace.get("source"))
         return IdentifiedTurn(
             record.with_stream_events(self._settings.stream_events), self._identifier.identify(record)
         )
 
-    def _warn_of_limits(self, lost: Json) -> None:
+    def _warn_of_limits(self, lost: Json, source: Json) -> None:
         if self._warned_of_limits or not isinstance(lost, dict):
             return
         self._warned_of_limits = True
-        variables = [variable for kind, variable in _LIMITS.items() if kind in lost]
+        variables = dict.fromkeys(variable for kind, variable in _LIMITS.items() if kind in lost)
         _logger.warning(
-            "limits of the SDK have cut a turn (%s); %s may raise them, or OTEL_PYTHON_CONFIGURATOR=convlog",
+            "limits of the SDK have cut a turn (%s); %s may raise them%s",
             ", ".join(f"{kind}: {what}" for kind, what in lost.items()),
             " and ".join(variables),
+            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" else "",
         )
 
     def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
@@ -290,3 +333,5 @@ class ConversationSpanExporter(SpanExporter):
     def _unlock_in_child(self) -> None:
         # Another thread of the parent may have held it when the child was forked.
         self._count_lock = threading.Lock()
+        self._assembler.reset()
+        self._timer = None

@@ -15,7 +15,6 @@ from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otel_convlog import readers
 from otel_convlog.exporter import ConversationSpanExporter
 from otel_convlog.metrics import ProcessorMetrics
 
@@ -94,7 +93,7 @@ class ConversationSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Take a turn, whether its trace is sampled or not. Never raises, never waits."""
         try:
-            if readers.is_turn(span):
+            if self.exporter.concerns(span):
                 self._take(span)
         except Exception:
             _logger.exception("a turn is lost")

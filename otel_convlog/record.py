@@ -43,6 +43,7 @@ class TurnRecord:
         started_at: Formatted by `otel_convlog.times.format_time`, as is `updated_at`.
         usage: None where the turn gave none, else what it gave.
         request_is_whole: False where limits of the SDK have cut the client's request.
+        request_is_window: Whether what is left of it then are its last messages, whole.
         attributes: The span's other attributes that are text.
         trace: Where the turn comes from and how whole it is: the first entries of its ``otel`` object.
     """
@@ -71,6 +72,7 @@ class TurnRecord:
     request_is_whole: bool
     attributes: dict[str, str]
     trace: dict[str, Json]
+    request_is_window: bool = False
 
     def with_stream_events(self, ends: int | None) -> TurnRecord:
         """Return the record with only the first and last `ends` stream events of each direction; None keeps all."""

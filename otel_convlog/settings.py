@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "OTEL_EXPORTER_CONVLOG_"
 
+_SOURCES = ("turn", "gen_ai", "openinference")
+
 _logger = logging.getLogger(__name__)
 
 
@@ -61,6 +63,16 @@ def _grouping(value: object) -> str:
     return text
 
 
+def _sources(value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be text, or a list of it")
+    chosen = tuple(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
+    if not chosen or not set(chosen) <= set(_SOURCES):
+        raise ValueError(f"must be one or more of {', '.join(_SOURCES)}")
+    return chosen
+
+
 def _request_fields(value: object) -> tuple[RequestField, ...]:
     texts = value.split(",") if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
@@ -95,6 +107,7 @@ class Settings:
         grouping: How a turn without an id of its own finds its conversation: ``lineage``, ``dialogue`` or ``seed``.
         scope: Where the values stand that keep tenants apart.
         conversation_keys: Where conversation ids stand, besides the places that are known.
+        sources: The span vocabularies that become turns.
         stream_events: How many stream events to keep of each end and direction; None for all of them.
         fsync: Whether a turn survives the loss of power, not only the end of the process.
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
@@ -106,6 +119,7 @@ class Settings:
     grouping: str = field(metadata={"parse": _grouping, "default": "lineage"})
     scope: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
     conversation_keys: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
+    sources: tuple[str, ...] = field(metadata={"parse": _sources, "default": ",".join(_SOURCES)})
     stream_events: int | None = field(metadata={"parse": _stream_events, "default": "all"})
     fsync: bool = field(metadata={"parse": _when, "default": "never"})
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
 
 from otel_convlog import attributes as names
+from otel_convlog import open_turns
 from otel_convlog._version import __version__
 from otel_convlog.identity.explicit import named_conversation
 from otel_convlog.jsontext import CAREFUL_MARK, to_json
@@ -154,6 +155,7 @@ class Turn:
         self._client_events: list[str | int] = []
         self._end_lock = threading.Lock()
         self._span = span
+        open_turns.begin(span, span_context)
         if (named := named_conversation(client_request, headers, {})) is not None:
             self._fields[names.GEN_AI_CONVERSATION_ID] = named.conversation_id
 
@@ -224,6 +226,7 @@ class Turn:
         try:
             self._fill(span, end_time, usage, duration_ms)
         finally:
+            open_turns.end(span.get_span_context().span_id)
             span.end(end_time)
 
     def __enter__(self) -> Self:

@@ -107,7 +107,7 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
     (written,) = document["turns"]
     tables = _FORMAT.partition("## Values")[0]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", tables, re.MULTILINE))))
-    assert named == {*document, *written, *written["otel"], "lost", "thread", "scope", "evidence_read"}
+    assert named == {*document, *written, *written["otel"], "lost", "thread", "scope", "evidence_read", "spans"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), 2**70, "\ud800", {1}])

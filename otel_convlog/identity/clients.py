@@ -47,14 +47,28 @@ _CLAUDE_CODE_USER = re.compile(
 
 _LONGEST_USER_ID = 4096
 
+# Attributes of spans: those that mean one dialogue before those that may mean a session with several.
 _ATTRIBUTES = (
     "gen_ai.conversation.id",
+    "traceloop.association.properties.conversation_id",
+    "traceloop.association.properties.thread_id",
+    "traceloop.association.properties.chat_id",
+    "langsmith.metadata.thread_id",
+    "langsmith.metadata.conversation_id",
+    "langsmith.metadata.session_id",
+    "gen_ai.thread.id",
+    "gcp.vertex.agent.session_id",
+    "wandb.thread_id",
+    "ai.telemetry.metadata.conversationId",
+    "ai.telemetry.metadata.chatId",
+    "ai.telemetry.metadata.threadId",
+    "ai.telemetry.metadata.sessionId",
     "session.id",
     "langfuse.session.id",
     "traceloop.association.properties.session_id",
-    "traceloop.association.properties.conversation_id",
-    "traceloop.association.properties.chat_id",
-    "traceloop.association.properties.thread_id",
+    "metadata.thread_id",
+    "metadata.conversation_id",
+    "metadata.session_id",
 )
 
 

@@ -64,15 +64,14 @@ class Identifier:
         """Find the conversation of a turn, and keep what later ones will be recognised by.
 
         A request that the SDK's limits have cut tells neither its id nor its history; then an id that the span has
-        beside it counts, else the turn is a conversation of its own. Where the evidence cannot be had, the turn goes
-        where it would go if it continued nothing.
+        beside it counts, or what is left of its history, else the turn is a conversation of its own. Where the evidence
+        cannot be had, the turn goes where it would go if it continued nothing.
         """
         scope = self._scope_of(record)
         named = self._named_safely(record, scope)
-        if not record.request_is_whole:
-            return named or Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())
-        if self._grouping == "seed":
-            return named or _of_seed(record, scope)
+        alone = named or (_of_seed(record, scope) if record.request_is_whole else _of_turn(record, scope))
+        if self._grouping == "seed" or not (record.request_is_whole or record.request_is_window):
+            return alone
         found: Identity | None = None
         exchange: Exchange | None = None
         try:
@@ -85,7 +84,7 @@ class Identifier:
             _logger.exception("the history of %s could not be read", record.turn_id)
         if found is not None:
             return found
-        alone = replace(named or _of_seed(record, scope), evidence_read=False)
+        alone = replace(alone, evidence_read=False)
         if exchange is not None and (named or exchange.is_opening):  # these are where they belong
             self._missed.append(_evidence_of(record, exchange, exchange.whole_chain, alone, None))
         return alone
@@ -105,13 +104,17 @@ class Identifier:
         if known is not None:  # its span has come before
             return Identity(known.conversation_id, known.evidence, known.continues, known.thread, scope)
         search = Search(exchange, session, named.conversation_id if named else None)
-        rule, finding = _first_finding(search, record.started_at)
+        rule, finding = (
+            _first_finding(search, record.started_at) if record.request_is_whole else _finding_of_window(search)
+        )
         if named is not None:
             identity = replace(named, continues=finding.continues) if finding else named
         elif finding is not None:
             identity = Identity(finding.turn.conversation_id, rule, finding.continues, finding.turn.thread, scope)
-        else:
+        elif record.request_is_whole:
             identity = self._opened(search, _of_seed(record, exchange.scope))
+        else:
+            identity = _of_turn(record, exchange.scope)
         _keep(session, record, search, identity, finding)
         return identity
 
@@ -201,6 +204,12 @@ def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None
     return successor.NAME, successor.find(search, started_at)
 
 
+def _finding_of_window(search: Search) -> tuple[str, Finding | None]:
+    """Find the conversation of which a request shows only the end."""
+    finding = generated_id.find(search)
+    return (generated_id.NAME, finding) if finding is not None else (compacted.NAME, compacted.find(search))
+
+
 def _keep(
     session: EvidenceSession, record: TurnRecord, search: Search, identity: Identity, finding: Finding | None
 ) -> None:
@@ -236,3 +245,7 @@ def _evidence_of(
 
 def _of_seed(record: TurnRecord, scope: bytes) -> Identity:
     return Identity(seed_id(route_text(record.route), record.client_request, scope), "seed", scope=scope.hex())
+
+
+def _of_turn(record: TurnRecord, scope: bytes) -> Identity:
+    return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())

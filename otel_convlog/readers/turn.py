@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from otel_convlog.jsontext import Json
 
+NAME = "turn"
+
 
 def is_turn(span: ReadableSpan) -> bool:
     """Say whether a span is one of ours."""
@@ -155,7 +157,7 @@ def _trace(span: ReadableSpan, context: SpanContext, truncated: list[Json]) -> d
         "parent_span_id": f"{span.parent.span_id:016x}" if span.parent else None,
         "service_name": str(span.resource.attributes.get("service.name", "")),
         "sampled": context.trace_flags.sampled,
-        "source": "turn",
+        "source": NAME,
         "complete": not lost,
     }
     if lost:

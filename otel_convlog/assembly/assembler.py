@@ -1,0 +1,285 @@
+"""Brings together what several spans say of the same call of a model.
+
+Instrumentations nest and repeat: a client library's own span stands beside the instrumentation's, a framework's span
+around both, an agent's around them all; a streamed call may be two spans in two traces; and a proxy that records its
+turns may make instrumented calls within them. Each of these is one turn here, with the union of what is known.
+
+A call waits until nothing more can come: until the span at the root of its trace in this process has ended, for a
+second at most; until its stream has ended; until the turn of the proxy's in which it may stand has. A span without
+parent waits for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from otel_convlog import open_turns, readers
+from otel_convlog.assembly.call import Call, Key, Recent, asked, overlap
+from otel_convlog.assembly.content_capture import ContentCapture
+from otel_convlog.assembly.waiting import WaitingCalls
+from otel_convlog.readers.call_record import record_of, with_call_spans
+from otel_convlog.readers.call_span import CallSpan, Kind
+from otel_convlog.readers.nesting import TurnWords
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_convlog.record import TurnRecord
+
+TICK_S = 0.5  # how often to look for calls that wait no longer
+_MOST_BYTES = 64 << 20
+_MOST_OF_A_TRACE = 64
+_MOST_TURNS = 16
+
+_logger = logging.getLogger(__name__)
+
+
+class Assembler:
+    """Gives the turns among finished spans. For any number of threads.
+
+    Args:
+        sources: The vocabularies that become turns.
+        most_bytes: How much may wait; beyond it, the oldest call waits no longer.
+    """
+
+    def __init__(self, sources: Collection[str] = readers.SOURCES, *, most_bytes: int = _MOST_BYTES) -> None:
+        self._reads_turns = readers.TURN in sources
+        self._vocabularies = frozenset(sources) - {readers.TURN}
+        self._most_bytes = min(most_bytes, _MOST_BYTES)
+        self._closed = False
+        self._content = ContentCapture()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what waits; in a forked child it is the parent's to write."""
+        self._lock = threading.Lock()
+        self._waiting = WaitingCalls()
+        self._bare: Recent[Key, list[CallSpan]] = Recent()  # spans without content whose call has not been seen
+        self._done: Recent[Key, tuple[int, int]] = Recent()  # when calls that are written began and ended
+        self._begun: Recent[bytes, CallSpan] = Recent()  # written before their streams ended
+        self._traces: Recent[int, deque[int]] = Recent()  # when the last calls of a trace began
+        self._seen_turns: Recent[int, None] = Recent()
+        self._last_turns: deque[TurnWords] = deque(maxlen=_MOST_TURNS)
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes wait."""
+        return self._waiting.bytes
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything waits, so that `due` is to be called every `TICK_S` seconds."""
+        return bool(self._waiting)
+
+    def concerns(self, span: ReadableSpan) -> bool:
+        """Say whether a span is to be handed to `add`; cheap, for it is asked of every span."""
+        if readers.is_turn(span):
+            return self._reads_turns
+        if not self._vocabularies:
+            return False
+        return readers.is_call(span) or (span.context is not None and self._waiting.awaits(span.context.span_id))
+
+    def add(self, spans: Sequence[ReadableSpan]) -> tuple[list[TurnRecord], int]:
+        """Take finished spans.
+
+        Returns:
+            The turns to write now, in the order in which they began, and how many spans could not be read.
+        """
+        turns: list[tuple[ReadableSpan, TurnRecord]] = []
+        others: list[tuple[ReadableSpan, CallSpan | None]] = []
+        unreadable = 0
+        for span in spans:
+            try:
+                if readers.is_turn(span):
+                    record = readers.read(span) if self._reads_turns else None
+                    if record is not None:
+                        turns.append((span, record))
+                elif self._vocabularies and span.context is not None:
+                    call = readers.read_call(span, self._vocabularies) if readers.is_call(span) else None
+                    others.append((span, call))
+            except Exception:
+                unreadable += 1
+                _logger.exception("a turn is lost: its span could not be read")
+        with self._lock:
+            now = monotonic()
+            for span, call in others:
+                if call is None:
+                    self._pass(span, now)
+                else:
+                    self._place(call, now)
+            records = [self._with_calls(span, record) for span, record in turns]
+            calls = self._take(now)
+        records += _records(calls)
+        records.sort(key=lambda record: record.started_at)
+        return records, unreadable
+
+    def due(self) -> list[TurnRecord]:
+        """Return the turns that wait no longer."""
+        with self._lock:
+            under_way = self._under_way()
+            for call in self._waiting:
+                call.turns.intersection_update(under_way)
+            calls = self._take(monotonic())
+        return _records(calls)
+
+    def flush(self, *, last: bool = False) -> list[TurnRecord]:
+        """Return the turns that wait for spans around them.
+
+        Args:
+            last: Return all of them, also those whose stream, or whose turn of the proxy's, has not ended; from now on
+                nothing waits.
+        """
+        with self._lock:
+            self._closed = self._closed or last
+            if last:
+                self._content.warn()
+            calls = self._waiting.take(lambda call: last or not (call.turns or call.waits_for_stream))
+            self._note_done(calls)
+        return _records(calls)
+
+    def _take(self, now: float) -> list[Call]:
+        calls = self._waiting.take(lambda call: self._closed or not call.waits(now))
+        calls += self._waiting.take_beyond(self._most_bytes)
+        self._note_done(calls)
+        return calls
+
+    def _pass(self, span: ReadableSpan, now: float) -> None:
+        """Take a span that is of no call: those that waited for it wait for the one around it."""
+        if span.context is not None:
+            around = span.parent.span_id if span.parent and not span.parent.is_remote else None
+            for call in self._waiting.take_inner(span.context.span_id):
+                self._waiting.wait_for(call, around, now)
+
+    def _place(self, span: CallSpan, now: float) -> None:
+        """Take a span of a call to the call that it belongs to."""
+        if span.kind is Kind.CALL:
+            self._content.saw(span)
+        inner = self._waiting.take_inner(span.span_id)
+        for call in inner:
+            self._waiting.wait_for(call, span.parent_id, now)
+        if span.kind is Kind.AROUND or sum(call.answered for call in inner) > 1:
+            for call in inner:
+                call.around.append(span)
+            if inner or span.kind is not Kind.AROUND or not span.said.asks or self._holds_calls(span):
+                return
+        same = self._join(inner) if inner else self._waiting.same(span, asked(span))
+        if same is not None:
+            self._waiting.add(same, [span, *self._bare_of_response(span)])
+        elif self._is_known(span):
+            if span.parent_id is not None:
+                self._done.note(("around", span.parent_id), (span.started_ns, span.ended_ns))
+        elif span.has_content:
+            self._open(span, now)
+        else:
+            self._keep_bare(span)
+
+    def _open(self, span: CallSpan, now: float) -> None:
+        """Begin a call with the first span that has content."""
+        self._content.saw(span)
+        begun = self._begun.pop(asked(span), None) if span.answers else None
+        # One that was written before its answer came is written again.
+        spans = [span] if begun is None else [begun, span]
+        spans += self._bare.pop(("around", span.span_id), [])
+        spans += self._bare_of_response(span)
+        call = Call(list(dict.fromkeys(spans)), self._turns_around(span), asked(spans[0]), now, now)
+        self._waiting.hold(call, now)
+        starts = self._traces.get(span.trace_id) or deque(maxlen=_MOST_OF_A_TRACE)
+        starts.append(span.started_ns)
+        self._traces.note(span.trace_id, starts)
+
+    def _join(self, calls: Sequence[Call]) -> Call:
+        """Make one of calls that turn out to be the same: tries, of which the last may have succeeded."""
+        same = next((call for call in calls if call.answered), calls[0])
+        for call in calls:
+            if call is not same:
+                self._waiting.let_go(call)
+                self._waiting.add(same, call.spans)
+                same.turns |= call.turns
+        return same
+
+    def _keep_bare(self, span: CallSpan) -> None:
+        keys: list[Key] = [("response", span.response_id)] if span.response_id else []
+        if span.parent_id is not None:
+            keys.append(("around", span.parent_id))
+        for key in keys:
+            self._bare.note(key, [*self._bare.get(key, []), span])
+
+    def _bare_of_response(self, span: CallSpan) -> list[CallSpan]:
+        bare = self._bare.pop(("response", span.response_id), []) if span.response_id else []
+        return [known for known in bare if overlap(span, (known.started_ns, known.ended_ns))]
+
+    def _is_known(self, span: CallSpan) -> bool:
+        """Say whether the call of a span has been written."""
+        if span.answers and asked(span) in self._begun:
+            return False
+        if span.response_id and (times := self._done.get(("response", span.response_id))) and overlap(span, times):
+            return True
+        if ("around", span.span_id) in self._done or ("span", span.span_id) in self._done:
+            return True
+        if span.parent_id is not None and ("span", span.parent_id) in self._done:
+            return True
+        return any(turn.holds([span]) for turn in self._last_turns)
+
+    def _note_done(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            for key in call.keys:
+                self._done.note(key, call.times)
+            if call.parent_id is not None:
+                self._done.note(("around", call.parent_id), call.times)
+            if call.waits_for_stream:
+                self._begun.note(call.asked, call.spans[0])
+
+    def _holds_calls(self, around: CallSpan) -> bool:
+        """Say whether a call has been seen within a span that is around calls."""
+        starts = self._traces.get(around.trace_id, ())
+        return any(around.started_ns <= started_ns <= around.ended_ns for started_ns in starts)
+
+    def _under_way(self, since_ns: int = 0) -> dict[int, int]:
+        """Return the proxy's turns that have not come yet: trace ids by span ids."""
+        if not self._reads_turns:
+            return {}
+        return {
+            span_id: trace_id
+            for span_id, trace_id in open_turns.under_way(since_ns).items()
+            if span_id not in self._seen_turns
+        }
+
+    def _turns_around(self, span: CallSpan) -> set[int]:
+        under_way = self._under_way(span.started_ns)
+        return {span_id for span_id, trace_id in under_way.items() if trace_id == span.trace_id} or set(under_way)
+
+    def _with_calls(self, span: ReadableSpan, record: TurnRecord) -> TurnRecord:
+        """Add to a turn of the proxy's what the calls that stand in it say."""
+        if span.context is None or not self._vocabularies:
+            return record
+        span_id = span.context.span_id
+        self._seen_turns.note(span_id, None)
+        self._waiting.take_inner(span_id)
+        inner: list[CallSpan] = []
+        words = TurnWords(span)
+        for call in self._waiting:
+            call.turns.discard(span_id)
+            if words.holds(call.spans):
+                inner += call.spans
+                self._waiting.let_go(call)
+                self._note_done([call])
+        inner += self._bare.pop(("around", span_id), [])
+        if self._traces or inner:  # there are such spans here
+            self._last_turns.append(words)
+        return with_call_spans(record, inner) if inner else record
+
+
+def _records(calls: Iterable[Call]) -> list[TurnRecord]:
+    records = []
+    for call in calls:
+        try:
+            records.append(record_of(call.spans, call.around))
+        except Exception:
+            _logger.exception("a turn is lost: its spans could not be read")
+    return records

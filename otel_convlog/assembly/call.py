@@ -1,0 +1,98 @@
+"""A call of which some spans have been seen, and memory of what has been."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from otel_convlog.jsontext import to_json
+
+if TYPE_CHECKING:
+    from otel_convlog.readers.call_span import CallSpan
+
+AT_MOST_S = 600.0  # for a stream, or a turn of the proxy's, that does not end
+_MOST_REMEMBERED = 4096
+
+# What a span may be met by again: ("span", its id), ("response", the answer's id), ("around", the id of its parent).
+Key: TypeAlias = "tuple[str, int | str]"
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Recent(OrderedDict[_K, _V]):
+    """What has been seen lately; the oldest is forgotten."""
+
+    def note(self, key: _K, value: _V) -> None:
+        """Remember a value, as the newest."""
+        self[key] = value
+        self.move_to_end(key)
+        while len(self) > _MOST_REMEMBERED:
+            self.popitem(last=False)
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call of which something has been seen.
+
+    Attributes:
+        spans: What is known of it; the one whose turn it is first.
+        around: Spans of agents and chains around it.
+        turns: The proxy's turns that it may stand in.
+        asked: A digest of what was asked, where another span says what was answered; else empty.
+        since: When it came, by `monotonic`.
+        until: When it waits for its parent no longer.
+        parent_id: The span that must end before nothing more can come; None where there is none.
+    """
+
+    spans: list[CallSpan]
+    turns: set[int]
+    asked: bytes
+    since: float
+    until: float
+    parent_id: int | None = None
+    around: list[CallSpan] = field(default_factory=list)
+
+    @property
+    def answered(self) -> bool:
+        """Whether its answer is known."""
+        return any(span.said.answers_it for span in self.spans)
+
+    @property
+    def waits_for_stream(self) -> bool:
+        """Whether another span is still to say what was answered."""
+        return any(span.awaits_answer for span in self.spans) and not (
+            self.answered or any(span.error is not None for span in self.spans)
+        )
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """When it began and ended, in nanoseconds."""
+        return min(span.started_ns for span in self.spans), max(span.ended_ns for span in self.spans)
+
+    @property
+    def keys(self) -> list[Key]:
+        """What a span that belongs to it may be known by."""
+        keys: list[Key] = [("span", span.span_id) for span in self.spans]
+        return keys + [("response", span.response_id) for span in self.spans if span.response_id]
+
+    def waits(self, now: float) -> bool:
+        """Say whether more may come of it."""
+        if now >= self.since + AT_MOST_S:
+            return False
+        return bool(self.turns) or self.waits_for_stream or (self.parent_id is not None and now < self.until)
+
+
+def overlap(span: CallSpan, times: tuple[int, int]) -> bool:
+    """Say whether a span and a call were at the same time: else the same id is of two calls, as in a test's answers."""
+    return span.started_ns < times[1] and times[0] < span.ended_ns
+
+
+def asked(span: CallSpan) -> bytes:
+    """Return a digest of what was asked, by which a stream's end is known to belong to its beginning."""
+    if not (span.awaits_answer or span.answers):
+        return b""
+    said = span.said
+    return blake2b(to_json([span.client_model, said.request, said.messages, said.system]), digest_size=16).digest()

@@ -1,0 +1,243 @@
+"""Reads spans of OpenInference (https://arize-ai.github.io/openinference/spec/semantic_conventions.html)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_convlog.jsontext import json_or_none
+from otel_convlog.readers.call_span import (
+    CallSpan,
+    Kind,
+    Names,
+    Said,
+    Sorted,
+    error_of,
+    first_index,
+    source_of,
+    text,
+    unflattened,
+    with_provider_usage,
+)
+from otel_convlog.readers.parts import chat_message, text_message, tool_call
+from otel_convlog.readers.whole import is_request, is_response, json_or_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_convlog.jsontext import Json
+    from otel_convlog.readers.parts import Object
+
+NAME = "openinference"
+
+# One of these is on every span that this reader reads.
+MARKS = frozenset({"openinference.span.kind"})
+
+_KINDS = {"LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHAIN": Kind.AROUND}
+
+_ROUTES = {"input": "responses", "contents": "gemini", "prompt": "completions"}  # by what a request has
+
+_INPUT, _OUTPUT = "llm.input_messages.", "llm.output_messages."
+_HIDDEN = "__REDACTED__"  # in the place of what its settings hide
+
+_MODEL = ("llm.request.model_name", "llm.request_model_name")
+_RESPONSE_MODEL = ("llm.response.model_name", "llm.model_name")
+_PROVIDER = ("llm.provider", "llm.system")
+USAGE = {
+    "llm.token_count.prompt": "input_tokens",
+    "llm.token_count.completion": "output_tokens",
+    "llm.token_count.total": "total_tokens",
+    "llm.token_count.prompt_details.cache_read": "cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_input": "cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_write": "cache_creation_input_tokens",
+    "llm.token_count.completion_details.reasoning": "reasoning_output_tokens",
+}
+_NAMES = Names(
+    content=frozenset({"input.value", "output.value"}),
+    content_prefixes=(_INPUT, _OUTPUT, "llm.tools.", "llm.prompts.", "llm.choices."),
+    read=frozenset(
+        {
+            "input.mime_type",
+            "output.mime_type",
+            "llm.invocation_parameters",
+            "llm.finish_reason",
+            *_MODEL,
+            *_RESPONSE_MODEL,
+            *_PROVIDER,
+        }
+    ),
+    usage=USAGE,
+    usage_prefixes=("llm.token_count.",),
+)
+
+
+def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | None:
+    """Return what a span says of a call of a model; None where it stands for anything else.
+
+    Args:
+        span: The span.
+        attributes: Its attributes.
+    """
+    kind = _KINDS.get(text(attributes, "openinference.span.kind").upper(), Kind.OTHER)
+    context = span.context
+    if kind is Kind.OTHER or context is None:
+        return None
+    parameters = json_or_none(text(attributes, "llm.invocation_parameters"))
+    said = _said(attributes) if kind is Kind.CALL else Said()
+    found = Sorted(attributes, _NAMES)
+    if span.instrumentation_scope is not None and span.instrumentation_scope.name == "litellm":
+        found.texts.pop("session.id", None)  # it is the id of a user there
+    metadata = json_or_none(text(attributes, "metadata"))
+    if isinstance(metadata, dict):  # ids of LangGraph's, for one
+        found.texts.update({f"metadata.{name}": value for name, value in metadata.items() if isinstance(value, str)})
+    given = parameters if isinstance(parameters, dict) else {}
+    request = said.request or {}
+    said.parameters.update({name: value for name, value in given.items() if name not in ("model", "tools")})
+    started_ns = span.start_time or 0
+    return CallSpan(
+        kind=kind,
+        source=source_of(NAME, span),
+        trace_id=context.trace_id,
+        span_id=context.span_id,
+        parent_id=span.parent.span_id if span.parent and not span.parent.is_remote else None,
+        parent_span_id=span.parent.span_id if span.parent else None,
+        started_ns=started_ns,
+        ended_ns=span.end_time or started_ns,
+        sampled=context.trace_flags.sampled,
+        service_name=str(span.resource.attributes.get("service.name", "")),
+        route=_route(span, attributes, said),
+        client_model=_text(request.get("model")) or text(attributes, *_MODEL) or _text(given.get("model")),
+        backend=text(attributes, *_PROVIDER),
+        stream=request.get("stream") is True or given.get("stream") is True,
+        target_url="",
+        response_id=_text((said.response or {}).get("id")),
+        response_model=text(attributes, *_RESPONSE_MODEL),
+        previous_response_id="",
+        finish_reasons=[reason] if (reason := text(attributes, "llm.finish_reason")) else [],
+        said=said,
+        usage=with_provider_usage(found.usage, (said.response or {}).get("usage")),
+        error=error_of(span, attributes),
+        metadata=found.metadata,
+        texts=found.texts,
+        size=found.size,
+        dropped=span.dropped_attributes + sum(event.dropped_attributes for event in span.events),
+        dropped_events=span.dropped_events,
+    )
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _said(attributes: Mapping[str, object]) -> Said:
+    """Return what was said: the whole request and answer where they are there, else the flattened copies."""
+    said = Said()
+    asked = _value(attributes, "input")
+    if isinstance(asked, dict) and is_request(asked):
+        said.request = asked
+    else:
+        said.messages = _messages(attributes, _INPUT) or _prompts(attributes)
+        said.missing = first_index(attributes, _INPUT)
+        said.tools = _tools(attributes)
+        if not said.messages and isinstance(asked, str):
+            said.messages = [text_message("user", asked)]
+    answered = _value(attributes, "output")
+    if isinstance(answered, dict) and is_response(answered):
+        said.response = answered
+    else:
+        said.answers = _messages(attributes, _OUTPUT) or _choices(attributes)
+        if not said.answers and isinstance(answered, str):
+            said.answers = [text_message("assistant", answered)]
+    return said
+
+
+def _value(attributes: Mapping[str, object], direction: str) -> Json:
+    """Return what ``input.value`` or ``output.value`` holds: JSON, text, or None where it is hidden or not there."""
+    value = attributes.get(f"{direction}.value")
+    if attributes.get(f"{direction}.mime_type") == "application/json":
+        return json_or_none(value) if isinstance(value, str) else None
+    return json_or_text(value) if isinstance(value, str) and value[:1] == "{" else _shown(value)
+
+
+def _shown(value: object) -> str | None:
+    return value if isinstance(value, str) and value not in ("", _HIDDEN) else None
+
+
+def _messages(attributes: Mapping[str, object], prefix: str) -> list[Json]:
+    tree = unflattened(attributes, prefix)
+    found = [item.get("message") if isinstance(item, dict) else None for item in tree] if isinstance(tree, list) else []
+    return [_message(message) for message in found if isinstance(message, dict)]
+
+
+def _message(message: Object) -> Object:
+    contents = message.get("contents")
+    words: Object = {name: value for name, value in message.items() if name not in ("contents", "tool_calls")}
+    if isinstance(contents, list):
+        words["content"] = [_content(item) for item in contents if isinstance(item, dict)]
+    calls = _calls(message)
+    known = [call.get("id") for call in calls]
+    read = chat_message(words, "user")
+    parts = read["parts"]
+    assert isinstance(parts, list)  # noqa: S101
+    read["parts"] = [part for part in parts if not _is_call(part, known)] + list(calls)
+    return read
+
+
+def _is_call(part: Json, ids: Collection[Json]) -> bool:
+    return isinstance(part, dict) and part.get("type") == "tool_call" and part.get("id") in ids
+
+
+def _calls(message: Object) -> list[Object]:
+    calls = message.get("tool_calls")
+    found = [call.get("tool_call") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    if name := message.get("function_call_name"):
+        found.append({"function": {"name": name, "arguments": message.get("function_call_arguments_json")}})
+    return [tool_call(call) for call in found if isinstance(call, dict)]
+
+
+def _content(item: Object) -> Json:
+    """Return a ``message_content``: text, an image, a tool call."""
+    inner = item.get("message_content")
+    content = inner if isinstance(inner, dict) else {}
+    if isinstance(call := item.get("tool_call", content.get("tool_call")), dict):
+        return tool_call(call)
+    for kind in ("image", "audio", "video", "document"):
+        media = content.get(kind)
+        if isinstance(media, dict) and isinstance(holder := media.get(kind), dict):
+            return {"type": "uri", "modality": kind, "uri": holder.get("url")}
+    return content
+
+
+def _prompts(attributes: Mapping[str, object]) -> list[Json]:
+    tree = unflattened(attributes, "llm.prompts.")
+    if isinstance(tree, list):
+        texts = [item.get("prompt") if isinstance(item, dict) else None for item in tree]
+        return [text_message("user", str(item.get("text", ""))) for item in texts if isinstance(item, dict)]
+    return []
+
+
+def _choices(attributes: Mapping[str, object]) -> list[Json]:
+    tree = unflattened(attributes, "llm.choices.")
+    if isinstance(tree, list):
+        texts = [item.get("completion") if isinstance(item, dict) else None for item in tree]
+        return [text_message("assistant", str(item.get("text", ""))) for item in texts if isinstance(item, dict)]
+    return []
+
+
+def _tools(attributes: Mapping[str, object]) -> Json:
+    tree = unflattened(attributes, "llm.tools.")
+    found = [item.get("tool") if isinstance(item, dict) else None for item in tree] if isinstance(tree, list) else []
+    schemas = [item.get("json_schema", item) for item in found if isinstance(item, dict)]
+    return [json_or_none(schema) if isinstance(schema, str) else schema for schema in schemas] or None
+
+
+def _route(span: ReadableSpan, attributes: Mapping[str, object], said: Said) -> str:
+    request = said.request or {}
+    if "messages" not in request:
+        for name, route in _ROUTES.items():
+            if name in request:
+                return route
+    if span.name == "Response":
+        return "responses"
+    return "messages" if text(attributes, *_PROVIDER).lower() == "anthropic" else ""

@@ -1,0 +1,188 @@
+"""Messages as the GenAI semantic conventions have them, ``{"role", "parts"}``, brought into that form from others.
+
+The conventions' parts: ``text`` and ``reasoning`` (``content``), ``tool_call`` (``id``, ``name``, ``arguments``),
+``tool_call_response`` (``id``, ``response``), ``blob`` (``mime_type``, ``content``), ``uri`` and ``file``. Parts of
+another type, a provider's own blocks for instance, pass through as they are
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-input-messages.json).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from otel_convlog.jsontext import json_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_convlog.jsontext import Json
+
+Object: TypeAlias = "dict[str, Json]"
+
+_MEDIA = {"image-url": "image", "audio-url": "audio", "video-url": "video", "document-url": "document"}
+_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
+_BLOCK_KEYS = frozenset({"type", "text", "toolUse", "toolResult", "image", "reasoningContent"})
+_ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}  # LangChain, Gemini, OpenAI
+
+
+def text_message(role: str, text: str) -> Object:
+    """Return a message that is one text."""
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def messages_of(value: Json, role: str = "user") -> list[Json]:
+    """Return messages in the conventions' form, from that form or from that of a chat.
+
+    Args:
+        value: A list of messages, one of them, or text.
+        role: Whose they are where they do not say it.
+    """
+    if isinstance(value, dict):
+        value = [value]
+    if isinstance(value, str):
+        return [text_message(role, value)]
+    if not isinstance(value, list):
+        return []
+    if value and all(isinstance(message, dict) and "parts" in message for message in (value[0], value[-1])):
+        return value  # the shapes bring in order what is not as these are; to look at all of them would cost
+    return [_message(message, role) for message in value if message is not None]
+
+
+def _message(value: Json, role: str) -> Json:
+    if not isinstance(value, dict):
+        return text_message(role, value if isinstance(value, str) else str(value))
+    if isinstance(value.get("parts"), list):
+        return value
+    if isinstance(inner := value.get("message"), dict):  # a choice, or an event's body
+        reason = value.get("finish_reason")
+        message = _message(inner, role)
+        return {**message, "finish_reason": reason} if reason and isinstance(message, dict) else message
+    return chat_message(value, role)
+
+
+def chat_message(value: Mapping[str, Json], role: str = "user") -> Object:
+    """Return a message of a chat (``role``, ``content``, ``tool_calls``, ``tool_call_id``) in the conventions' form."""
+    said = value.get("role") or role
+    said = _ROLES.get(said, said) if isinstance(said, str) else role
+    content = value.get("content")
+    if "content" not in value and "blocks" in value:  # LlamaIndex
+        content = value["blocks"]
+    parts: list[Json] = []
+    if isinstance(thought := value.get("reasoning_content") or value.get("reasoning"), str):
+        parts.append({"type": "reasoning", "content": thought})
+    call_id = value.get("tool_call_id") or (value.get("id") if said == "tool" else None)
+    if said == "tool":
+        parts.append({"type": "tool_call_response", "id": call_id, "response": content})
+    else:
+        parts += parts_of(content)
+    calls = value.get("tool_calls")
+    parts += [tool_call(call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    if isinstance(call := value.get("function_call"), dict):
+        parts.append(tool_call(call))
+    message: Object = {"role": said, "parts": parts}
+    for name in ("finish_reason", "name"):
+        if isinstance(word := value.get(name), str) and not (name == "name" and said == "tool"):
+            message[name] = word
+    return message
+
+
+def parts_of(content: Json) -> list[Json]:
+    """Return what a message of a chat says, as parts; text that is JSON of a list of blocks is read."""
+    if isinstance(content, str):
+        if content[:2] in ('["', "[{") and isinstance(blocks := json_or_none(content), list) and _are_blocks(blocks):
+            content = blocks
+        else:
+            return [{"type": "text", "content": content}] if content else []
+    if isinstance(content, list):
+        return [_part(block) for block in content if block is not None]
+    return [] if content is None else [_part(content)]
+
+
+def _are_blocks(blocks: list[Json]) -> bool:
+    return all(isinstance(block, dict) and not _BLOCK_KEYS.isdisjoint(block) for block in blocks)
+
+
+def _part(block: Json) -> Json:
+    if not isinstance(block, dict):
+        return {"type": "text", "content": block if isinstance(block, str) else str(block)}
+    kind = block.get("type", block.get("block_type"))
+    if kind in _TEXT_TYPES and isinstance(text := block.get("text"), str):
+        return {"type": "text", "content": text}
+    if kind in ("tool_use", "tool-call"):
+        return tool_call(block)
+    if kind in ("tool_result", "tool-result"):
+        return _tool_result(block)
+    return _bedrock(block) if kind is None else conventional(block)
+
+
+def _tool_result(block: Mapping[str, Json]) -> Object:
+    call_id = next((block[name] for name in ("tool_use_id", "toolCallId", "toolUseId") if name in block), None)
+    given = next((block[name] for name in ("content", "output", "result") if name in block), None)
+    if isinstance(given, dict) and set(given) == {"type", "value"}:  # the AI SDK's
+        given = given["value"]
+    return {"type": "tool_call_response", "id": call_id, "response": given}
+
+
+def _bedrock(block: Object) -> Json:
+    """Return a block of Bedrock's or Gemini's, whose one key says what it is."""
+    if isinstance(text := block.get("text"), str):
+        return {"type": "reasoning" if block.get("thought") is True else "text", "content": text}
+    if isinstance(call := block.get("toolUse"), dict):
+        return tool_call(call)
+    if isinstance(result := block.get("toolResult"), dict):
+        return _tool_result(result)
+    for name in ("function_call", "functionCall"):
+        if isinstance(call := block.get(name), dict):
+            return tool_call(call)
+    for name in ("function_response", "functionResponse"):
+        if isinstance(result := block.get(name), dict):
+            return {"type": "tool_call_response", "id": result.get("id"), "response": result.get("response")}
+    return block
+
+
+def conventional(part: Json) -> Json:
+    """Return a part whose name is of an instrumentation's own making as the conventions have it."""
+    if not isinstance(part, dict):
+        return part
+    kind = part.get("type")
+    if kind in ("thinking", "reasoning") and "content" not in part:
+        return {**part, "type": "reasoning", "content": part.get("thinking", part.get("text"))}
+    if kind == "thinking":
+        return {**part, "type": "reasoning"}
+    if isinstance(kind, str) and kind in _MEDIA:
+        return {"type": "uri", "modality": _MEDIA[kind], "uri": part.get("url")}
+    if kind == "binary":
+        return {"type": "blob", "mime_type": part.get("media_type"), "content": part.get("content")}
+    return part
+
+
+def tool_call(call: Mapping[str, Json]) -> Object:
+    """Return a tool call of any API as a part."""
+    function = call.get("function")
+    called: Mapping[str, Json] = function if isinstance(function, dict) else call
+    arguments: Json = None
+    for name in ("arguments", "args", "input"):
+        if name in called:
+            arguments = called[name]
+            break
+    return {
+        "type": "tool_call",
+        "id": next((call[name] for name in ("id", "toolCallId", "toolUseId", "call_id") if name in call), None),
+        "name": called.get("name", called.get("toolName")),
+        "arguments": arguments,
+    }
+
+
+def plain_text(message: Json) -> str:
+    """Return what a message of any form says in plain text."""
+    if not isinstance(message, dict):
+        return message if isinstance(message, str) else ""
+    said = message.get("parts", message.get("content"))
+    if isinstance(said, str):
+        return said
+    texts = [part.get("content", part.get("text")) if isinstance(part, dict) else part for part in _list(said)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []

@@ -143,7 +143,11 @@ class ConversationSpanExporter(SpanExporter):
     @property
     def waiting_bytes(self) -> int:
         """How many bytes of turns wait: for the disk to work again, or for more that is to be known of them."""
-        return self._pending.bytes + self._assembler.bytes
+        return self._pending.bytes + self._assembler.waiting_bytes
+
+    def wait_for_twins(self) -> None:
+        """Expect spans one by one as they end, rather than many at once; to be called before the first."""
+        self._assembler.wait_for_twins()
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""

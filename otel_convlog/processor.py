@@ -59,6 +59,7 @@ class ConversationSpanProcessor(SpanProcessor):
         if exporter is not None and settings:
             raise TypeError(f"the exporter has its own settings: {', '.join(settings)}")
         self.exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0
         self._closed = threading.Event()

@@ -130,6 +130,20 @@ def test_the_same_answer_s_id_at_another_time_is_another_call(traced: Traced) ->
     assert len(traced.turns()) == 3
 
 
+def test_equal_requests_at_once_are_calls_of_their_own(traced: Traced) -> None:
+    context = trace.set_span_in_context(trace.INVALID_SPAN)  # each in a trace of its own
+    outer = [traced.tracer.start_span("chat m", context, attributes=call(gen_ai__response__id="r1")) for _ in range(4)]
+    inner = [
+        traced.tracer.start_span("create", context, attributes=bare(gen_ai__response__id="r1", server__port=number))
+        for number in range(4)
+    ]
+    for span in [*inner, *outer]:
+        span.end()
+    turns = traced.turns()
+    assert len(turns) == 4
+    assert sorted(turn["metadata"]["server.port"] for turn in turns) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("ids", ["the same id", "no ids"])
 def test_two_instrumentations_around_each_other_are_one_call(ids: str, traced: Traced) -> None:
     known = {"gen_ai__response__id": "r1"} if ids == "the same id" else {}
@@ -139,6 +153,31 @@ def test_two_instrumentations_around_each_other_are_one_call(ids: str, traced: T
     (turn,) = traced.turns()
     assert turn["conversation_id"] == "s1"
     assert turn["client_request"]["top_p"] == 0.5
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["answered", "failed"])
+def test_two_instrumentations_in_traces_of_their_own_are_one_call(
+    failed: bool,
+    tmp_path: Path,
+    no_sdk: None,  # noqa: ARG001
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
+    attributes = call("hello", None if failed else "hi there", **({"error__type": "429"} if failed else {}))
+    outer = provider.get_tracer("a.framework").start_span("ChatModel", attributes={**attributes, "session.id": "s1"})
+    inner = provider.get_tracer("a.client").start_span("chat", attributes={**attributes, "server.port": 1})
+    inner.end()
+    outer.end()
+    provider.shutdown()
+    (path,) = tmp_path.glob("*/*.json")
+    (turn,) = read_document(path)["turns"]
+    assert (turn["conversation_id"], turn["metadata"]["server.port"]) == ("s1", 1)
+
+
+def test_the_same_words_one_after_another_are_two_calls(traced: Traced) -> None:
+    for name in ("a.framework", "a.client"):
+        traced.provider.get_tracer(name).start_span("chat", attributes=call()).end()
+    assert len(traced.turns()) == 2
 
 
 def test_openinference_around_gen_ai_is_one_call(traced: Traced) -> None:
@@ -406,6 +445,21 @@ def test_many_turns_of_a_proxy_at_once_are_logged_once_each(traced: Traced) -> N
     written = traced.written()
     assert len(written) == 8
     assert all(len(turn["otel"]["spans"]) == 1 for turn in written)
+
+
+def test_equal_turns_of_a_proxy_at_once_are_logged_once_each(traced: Traced) -> None:
+    request = {"messages": [{"role": "user", "content": "hello"}]}
+    turns = [
+        otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request=request)
+        for _ in range(4)
+    ]
+    for _ in turns:
+        upstream_call(traced, "another trace", failed=False)
+    for turn in turns:
+        otel_convlog.attach_upstream_response(turn, {"id": "r1", "choices": []})
+        otel_convlog.finalize_turn(turn)
+    written = traced.turns()
+    assert [len(turn["otel"]["spans"]) for turn in written] == [1, 1, 1, 1]
 
 
 def test_another_call_within_a_turn_is_a_turn_of_its_own(traced: Traced) -> None:

@@ -18,12 +18,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from otel_convlog import open_turns, readers
-from otel_convlog.assembly.call import Call, Key, Recent, asked, overlap
+from otel_convlog.assembly.call import Call, Key, Recent, Written, asked, nested, overlap
 from otel_convlog.assembly.content_capture import ContentCapture
 from otel_convlog.assembly.waiting import WaitingCalls
 from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
+from otel_convlog.readers.words import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     from otel_convlog.record import TurnRecord
 
-TICK_S = 0.5  # how often to look for calls that wait no longer
+_FOR_TWIN_S = 0.1
+TICK_S = 0.25  # how often to look for calls that wait no longer
 _MOST_BYTES = 64 << 20
 _MOST_OF_A_TRACE = 64
 _MOST_TURNS = 16
@@ -46,9 +48,11 @@ class Assembler:
     Args:
         sources: The vocabularies that become turns.
         most_bytes: How much may wait; beyond it, the oldest call waits no longer.
+
     """
 
     def __init__(self, sources: Collection[str] = readers.SOURCES, *, most_bytes: int = _MOST_BYTES) -> None:
+        self._for_twin_s = 0.0
         self._reads_turns = readers.TURN in sources
         self._vocabularies = frozenset(sources) - {readers.TURN}
         self._most_bytes = min(most_bytes, _MOST_BYTES)
@@ -59,16 +63,21 @@ class Assembler:
     def reset(self) -> None:
         """Forget what waits; in a forked child it is the parent's to write."""
         self._lock = threading.Lock()
-        self._waiting = WaitingCalls()
+        self._waiting = WaitingCalls(self._for_twin_s)
         self._bare: Recent[Key, list[CallSpan]] = Recent()  # spans without content whose call has not been seen
-        self._done: Recent[Key, tuple[int, int]] = Recent()  # when calls that are written began and ended
+        self._done: Recent[Key, Written] = Recent()
         self._begun: Recent[bytes, CallSpan] = Recent()  # written before their streams ended
         self._traces: Recent[int, deque[int]] = Recent()  # when the last calls of a trace began
         self._seen_turns: Recent[int, None] = Recent()
         self._last_turns: deque[TurnWords] = deque(maxlen=_MOST_TURNS)
 
+    def wait_for_twins(self) -> None:
+        """Let calls without parent wait too: spans come one by one, and the next may be of the same call."""
+        self._for_twin_s = _FOR_TWIN_S
+        self.reset()
+
     @property
-    def bytes(self) -> int:
+    def waiting_bytes(self) -> int:
         """About how many bytes wait."""
         return self._waiting.bytes
 
@@ -168,12 +177,14 @@ class Assembler:
                 call.around.append(span)
             if inner or span.kind is not Kind.AROUND or not span.said.asks or self._holds_calls(span):
                 return
-        same = self._join(inner) if inner else self._waiting.same(span, asked(span))
+        words = digest_of(span) if span.has_content else b""
+        same = self._join(inner) if inner else self._waiting.same(span, asked(span), words)
         if same is not None:
-            self._waiting.add(same, [span, *self._bare_of_response(span)])
-        elif self._is_known(span):
+            self._waiting.add(same, [span])
+            self._waiting.add(same, self._bare_of_response(span, same.makers))
+        elif self._is_known(span, words):
             if span.parent_id is not None:
-                self._done.note(("around", span.parent_id), (span.started_ns, span.ended_ns))
+                self._done.note(("around", span.parent_id), Written(span.times, {span.maker}))
         elif span.has_content:
             self._open(span, now)
         else:
@@ -186,7 +197,7 @@ class Assembler:
         # One that was written before its answer came is written again.
         spans = [span] if begun is None else [begun, span]
         spans += self._bare.pop(("around", span.span_id), [])
-        spans += self._bare_of_response(span)
+        spans += self._bare_of_response(span, {known.maker for known in spans})
         call = Call(list(dict.fromkeys(spans)), self._turns_around(span), asked(spans[0]), now, now)
         self._waiting.hold(call, now)
         starts = self._traces.get(span.trace_id) or deque(maxlen=_MOST_OF_A_TRACE)
@@ -210,15 +221,26 @@ class Assembler:
         for key in keys:
             self._bare.note(key, [*self._bare.get(key, []), span])
 
-    def _bare_of_response(self, span: CallSpan) -> list[CallSpan]:
-        bare = self._bare.pop(("response", span.response_id), []) if span.response_id else []
-        return [known for known in bare if overlap(span, (known.started_ns, known.ended_ns))]
+    def _bare_of_response(self, span: CallSpan, makers: Collection[tuple[str, str]]) -> list[CallSpan]:
+        """Return the spans without content of the same answer, one of each maker that is not there yet."""
+        key: Key = ("response", span.response_id)
+        found: dict[tuple[str, str], CallSpan] = {}
+        for bare in self._bare.get(key, []) if span.response_id else []:
+            if bare.maker not in makers and overlap(span, bare.times):
+                found.setdefault(bare.maker, bare)
+        if found:
+            self._bare[key] = [bare for bare in self._bare[key] if found.get(bare.maker) is not bare]
+        return list(found.values())
 
-    def _is_known(self, span: CallSpan) -> bool:
+    def _is_known(self, span: CallSpan, words: bytes) -> bool:
         """Say whether the call of a span has been written."""
         if span.answers and asked(span) in self._begun:
             return False
-        if span.response_id and (times := self._done.get(("response", span.response_id))) and overlap(span, times):
+        written = self._done.get(("response", span.response_id)) if span.response_id else None
+        if written is not None and span.maker not in written.makers and overlap(span, written.times):
+            return True
+        written = self._done.get(("words", words)) if words else None
+        if written is not None and span.maker not in written.makers and nested(span, written.times):
             return True
         if ("around", span.span_id) in self._done or ("span", span.span_id) in self._done:
             return True
@@ -228,10 +250,11 @@ class Assembler:
 
     def _note_done(self, calls: Iterable[Call]) -> None:
         for call in calls:
+            written = Written(call.times, call.makers)
             for key in call.keys:
-                self._done.note(key, call.times)
+                self._done.note(key, written)
             if call.parent_id is not None:
-                self._done.note(("around", call.parent_id), call.times)
+                self._done.note(("around", call.parent_id), written)
             if call.waits_for_stream:
                 self._begun.note(call.asked, call.spans[0])
 
@@ -265,7 +288,9 @@ class Assembler:
         words = TurnWords(span)
         for call in self._waiting:
             call.turns.discard(span_id)
-            if words.holds(call.spans):
+            # Of calls in other traces that are alike, each belongs to a turn of its own.
+            alike = call.makers & {known.maker for known in inner} and not words.shares_trace(call.spans)
+            if not alike and words.holds(call.spans):
                 inner += call.spans
                 self._waiting.let_go(call)
                 self._note_done([call])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from otel_convlog.jsontext import to_json
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 AT_MOST_S = 600.0  # for a stream, or a turn of the proxy's, that does not end
 _MOST_REMEMBERED = 4096
 
-# What a span may be met by again: ("span", its id), ("response", the answer's id), ("around", the id of its parent).
-Key: TypeAlias = "tuple[str, int | str]"
+# What a span may be met by again: ("span", its id), ("response", the answer's id), ("around", the id of its parent),
+# ("words", a digest of what was said last).
+Key: TypeAlias = "tuple[str, int | str | bytes]"
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -43,7 +44,8 @@ class Call:
         turns: The proxy's turns that it may stand in.
         asked: A digest of what was asked, where another span says what was answered; else empty.
         since: When it came, by `monotonic`.
-        until: When it waits for its parent no longer.
+        until: When it waits for what may stand around it no longer.
+        words: Digests of what was asked and answered last.
         parent_id: The span that must end before nothing more can come; None where there is none.
     """
 
@@ -52,6 +54,7 @@ class Call:
     asked: bytes
     since: float
     until: float
+    words: set[bytes] = field(default_factory=set)
     parent_id: int | None = None
     around: list[CallSpan] = field(default_factory=list)
 
@@ -73,21 +76,47 @@ class Call:
         return min(span.started_ns for span in self.spans), max(span.ended_ns for span in self.spans)
 
     @property
+    def makers(self) -> set[tuple[str, str]]:
+        """What made its spans."""
+        return {span.maker for span in self.spans}
+
+    @property
     def keys(self) -> list[Key]:
         """What a span that belongs to it may be known by."""
         keys: list[Key] = [("span", span.span_id) for span in self.spans]
-        return keys + [("response", span.response_id) for span in self.spans if span.response_id]
+        keys += [("response", span.response_id) for span in self.spans if span.response_id]
+        return keys + [("words", digest) for digest in self.words]
 
     def waits(self, now: float) -> bool:
         """Say whether more may come of it."""
         if now >= self.since + AT_MOST_S:
             return False
-        return bool(self.turns) or self.waits_for_stream or (self.parent_id is not None and now < self.until)
+        return bool(self.turns) or self.waits_for_stream or now < self.until
+
+
+class Written(NamedTuple):
+    """What is remembered of a call that has been written.
+
+    Attributes:
+        times: When it began and ended, in nanoseconds.
+        makers: What made its spans.
+    """
+
+    times: tuple[int, int]
+    makers: set[tuple[str, str]]
 
 
 def overlap(span: CallSpan, times: tuple[int, int]) -> bool:
     """Say whether a span and a call were at the same time: else the same id is of two calls, as in a test's answers."""
     return span.started_ns < times[1] and times[0] < span.ended_ns
+
+
+def nested(span: CallSpan, times: tuple[int, int]) -> bool:
+    """Say whether a span stands within a call, or around it, by its times."""
+    began, ended = times
+    return (began <= span.started_ns and span.ended_ns <= ended) or (
+        span.started_ns <= began and ended <= span.ended_ns
+    )
 
 
 def asked(span: CallSpan) -> bytes:

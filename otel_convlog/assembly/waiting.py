@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.assembly.call import Call, Key, overlap
+from otel_convlog.assembly.call import Call, nested, overlap
+from otel_convlog.readers.words import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,11 +18,19 @@ _K = TypeVar("_K")
 
 
 class WaitingCalls:
-    """Calls in the order in which they came, and where to find the one that a span belongs to."""
+    """Calls in the order in which they came, and where to find the one that a span belongs to.
 
-    def __init__(self) -> None:
+    Args:
+        for_twin_s: How long a call without parent waits: in another trace, another instrumentation's span may end that
+            stands around it.
+    """
+
+    def __init__(self, for_twin_s: float = 0.0) -> None:
+        self._for_twin_s = for_twin_s
         self._held: dict[Call, None] = {}
-        self._by_key: dict[Key, Call] = {}
+        self._by_span: dict[int, Call] = {}
+        self._by_response: dict[str, list[Call]] = {}
+        self._by_words: dict[bytes, list[Call]] = {}
         self._by_parent: dict[int, list[Call]] = {}
         self._by_asked: dict[bytes, list[Call]] = {}
         self.bytes = 0
@@ -46,7 +55,7 @@ class WaitingCalls:
         call.parent_id = parent_id
         if parent_id is not None:
             self._by_parent.setdefault(parent_id, []).append(call)
-            call.until = now + _FOR_PARENT_S
+        call.until = now + (self._for_twin_s if parent_id is None else _FOR_PARENT_S)
 
     def awaits(self, span_id: int) -> bool:
         """Say whether any call waits for this span."""
@@ -59,14 +68,27 @@ class WaitingCalls:
             call.parent_id = None
         return calls
 
-    def same(self, span: CallSpan, asked: bytes) -> Call | None:
-        """Return the call that a span says more of: by its answer's id, by what it asked, or as its parent."""
-        call = self._by_key.get(("response", span.response_id)) if span.response_id else None
-        if call is not None and any(overlap(span, (known.started_ns, known.ended_ns)) for known in call.spans):
-            return call
+    def same(self, span: CallSpan, asked: bytes, words: bytes) -> Call | None:
+        """Return the call that a span says more of.
+
+        Args:
+            span: It is known by its answer's id, as the parent, or by what was said.
+            asked: A digest of what was asked, where the span says what was answered to another one.
+            words: A digest of what was said last.
+        """
+        if span.response_id:
+            for call in self._by_response.get(span.response_id, ()):
+                if span.maker not in call.makers and any(overlap(span, known.times) for known in call.spans):
+                    return call
         if span.answers and (begun := self._by_asked.get(asked)):
             return begun[0]
-        return self._by_key.get(("span", span.parent_id)) if span.parent_id is not None else None
+        parent = self._by_span.get(span.parent_id) if span.parent_id is not None else None
+        if parent is not None:
+            return parent
+        for call in self._by_words.get(words, ()) if words else ():
+            if span.maker not in call.makers and any(nested(span, known.times) for known in call.spans):
+                return call
+        return None
 
     def add(self, call: Call, spans: list[CallSpan]) -> None:
         """Add what more is known of a call."""
@@ -94,16 +116,24 @@ class WaitingCalls:
         """Forget a call."""
         del self._held[call]
         self.bytes -= sum(span.size for span in call.spans)
-        for key in call.keys:
-            if self._by_key.get(key) is call:
-                del self._by_key[key]
+        for span in call.spans:
+            if self._by_span.get(span.span_id) is call:
+                del self._by_span[span.span_id]
+            _remove(self._by_response, span.response_id, call)
+        for digest in call.words:
+            _remove(self._by_words, digest, call)
         if call.parent_id is not None:
             _remove(self._by_parent, call.parent_id, call)
         _remove(self._by_asked, call.asked, call)
 
     def _index(self, call: Call) -> None:
-        for key in call.keys:
-            self._by_key[key] = call
+        for span in call.spans:
+            self._by_span[span.span_id] = call
+            if span.response_id and call not in (known := self._by_response.setdefault(span.response_id, [])):
+                known.append(call)
+            if span.has_content and (digest := digest_of(span)) and digest not in call.words:
+                call.words.add(digest)
+                self._by_words.setdefault(digest, []).append(call)
 
 
 def _remove(index: dict[_K, list[Call]], key: _K, call: Call) -> None:

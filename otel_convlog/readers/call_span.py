@@ -94,6 +94,7 @@ class CallSpan:
     """
 
     kind: Kind
+    name: str
     source: str
     trace_id: int
     span_id: int
@@ -127,6 +128,16 @@ class CallSpan:
     def has_content(self) -> bool:
         """Whether it says anything of what was said."""
         return self.said.asks or self.said.answers_it
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """When it began and ended, in nanoseconds."""
+        return self.started_ns, self.ended_ns
+
+    @property
+    def maker(self) -> tuple[str, str]:
+        """What made it: two spans of one maker are of two calls, unless one stands in the other."""
+        return self.source, self.name
 
 
 def plain(value: object) -> Json:

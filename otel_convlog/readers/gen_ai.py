@@ -238,6 +238,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
     answers = _is_answer_of_logfire(attributes)
     return CallSpan(
         kind=kind,
+        name=span.name,
         source=source_of(NAME, span),
         trace_id=context.trace_id,
         span_id=context.span_id,

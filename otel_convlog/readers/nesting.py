@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import to_json
 from otel_convlog.readers.parts import plain_text
+from otel_convlog.readers.words import last_asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -50,14 +51,18 @@ class TurnWords:
         if any(span.response_id and span.response_id in self._response_ids() for span in spans):
             return True
         answered = [message for span in spans for message in span.said.answers or ()]
-        if any(span.trace_id == self._trace_id for span in spans):
+        if self.shares_trace(spans):
             words = [text for message in answered if (text := plain_text(message))]
             streamed = any(event.name.startswith(names.PREFIX) for event in self._turn.events)
             logged = list(self._texts(_ANSWERS))
             return not words or not logged or streamed or _stand_in(words, logged)
         if answered or any(span.said.answers_it for span in spans):
             return False
-        return _stand_in(filter(None, map(_last_words, spans)), list(self._texts(_REQUESTS)))
+        return _stand_in(filter(None, map(last_asked, spans)), list(self._texts(_REQUESTS)))
+
+    def shares_trace(self, spans: Sequence[CallSpan]) -> bool:
+        """Say whether one trace holds both the turn and a call."""
+        return any(span.trace_id == self._trace_id for span in spans)
 
     def _response_ids(self) -> frozenset[str]:
         if self._ids is None:
@@ -78,13 +83,3 @@ class TurnWords:
 def _stand_in(words: Iterable[str], texts: Sequence[str]) -> bool:
     """Say whether any of these words stand in any of these texts of JSON."""
     return any(quoted in text for quoted in (to_json(word).decode()[1:-1] for word in words) for text in texts)
-
-
-def _last_words(span: CallSpan) -> str:
-    asked = span.said.messages
-    if span.said.request is not None:
-        whole = span.said.request.get("messages", span.said.request.get("input"))
-        if isinstance(whole, str):
-            return whole
-        asked = whole if isinstance(whole, list) else None
-    return plain_text(asked[-1]) if isinstance(asked, list) and asked else ""

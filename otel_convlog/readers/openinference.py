@@ -97,6 +97,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
     started_ns = span.start_time or 0
     return CallSpan(
         kind=kind,
+        name=span.name,
         source=source_of(NAME, span),
         trace_id=context.trace_id,
         span_id=context.span_id,

@@ -17,6 +17,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import otel_convlog
+from otel_convlog.assembly import content_capture
+from otel_convlog.identity import clients
+from otel_convlog.readers import gen_ai, openinference
 from otel_convlog.redaction import SECRET_HEADERS
 from otel_convlog.settings import PREFIX, Settings
 from otel_convlog.store import read_document as read_stored
@@ -27,6 +30,8 @@ _RECORDING = (_ROOT / "docs" / "recording.md").read_text("utf-8")
 _DURABILITY = (_ROOT / "docs" / "durability.md").read_text("utf-8")
 _DELIVERY = (_ROOT / "docs" / "delivery.md").read_text("utf-8")
 _FORMAT = (_ROOT / "docs" / "format.md").read_text("utf-8")
+_IDENTITY = (_ROOT / "docs" / "identity.md").read_text("utf-8")
+_SOURCES = (_ROOT / "docs" / "sources.md").read_text("utf-8")
 
 
 def _blocks(text: str, language: str) -> list[str]:
@@ -108,6 +113,41 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
     tables = _FORMAT.partition("## Values")[0]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", tables, re.MULTILINE))))
     assert named == {*document, *written, *written["otel"], "lost", "thread", "scope", "evidence_read", "spans"}
+
+
+def test_the_table_of_token_counts_is_the_readers() -> None:
+    table = _SOURCES.partition("### Usage")[2].partition("## One call")[0]
+    documented = {
+        attribute: name
+        for name, attributes in re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
+        for attribute in re.findall(r"`([^`]+)`", attributes)
+    }
+    assert documented == {**gen_ai.USAGE, **openinference.USAGE}
+
+
+def test_the_table_of_content_switches_has_every_instrumentation_that_is_warned_of() -> None:
+    table = _SOURCES.partition("## Which packages")[2].partition("## Field by field")[0]
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.MULTILINE)
+    documented = {scope: switch for scopes, switch in rows for scope in re.findall(r"`([^`]+)`", scopes)}
+    for prefix, advice in content_capture._SWITCHES:
+        if prefix:
+            for variable in re.findall(r"\b([A-Z_]{8,})=", advice):
+                assert variable in documented[prefix]
+
+
+def test_the_table_of_ids_on_spans_is_the_order_in_which_they_are_looked_for() -> None:
+    table = _IDENTITY.partition("| any, by the span (in this order) |")[2].partition("Never taken")[0]
+    rows = ["| |" + table.partition("\n")[0], *table.partition("\n")[2].splitlines()]
+    documented = [name for row in rows if row.startswith("|") for name in re.findall(r"`([^`]+)`", row.split("|")[2])]
+    assert tuple(documented) == clients._ATTRIBUTES
+
+
+def test_the_documented_settings_for_instrumentations_are_those_of_the_example() -> None:
+    block = _blocks(_SOURCES, "sh")[0]
+    example = (_ROOT / "examples" / "existing_tracing" / "app.py").read_text()
+    for line in block.splitlines()[1:3]:
+        assert line in example
+    assert "examples/existing_tracing/app.py" in block
 
 
 @pytest.mark.parametrize("value", [float("nan"), 2**70, "\ud800", {1}])

@@ -21,6 +21,7 @@ from simulated_clients import assistant, chat_answer, chat_stream, messages_answ
 from store_helpers import make_turn
 
 import otel_convlog
+from otel_convlog.identity import clients
 from otel_convlog.identity.answers import read_response
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.identity.seed import get_conversation_id
@@ -136,15 +137,7 @@ def test_an_id_is_found_where_clients_have_it(
     assert (span.attributes or {})["gen_ai.conversation.id"] == conversation_id
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "gen_ai.conversation.id",
-        "session.id",
-        "langfuse.session.id",
-        "traceloop.association.properties.session_id",
-    ],
-)
+@pytest.mark.parametrize("name", clients._ATTRIBUTES)
 def test_an_id_is_found_in_a_span_s_attributes(name: str, proxy: Proxy) -> None:
     assert proxy.turn(chat(user("hi")), attributes={name: "s 1"})["conversation_id"] == "s_1"
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from windows_rules import only_posix
 
 import otel_convlog
-from otel_convlog import ConversationSpanExporter
+from otel_convlog import ConversationSpanExporter, readers
 from otel_convlog.store.locked_file import LockedFile
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def test_a_conversation_that_cannot_be_written_does_not_hold_up_the_others(
     exporter = ConversationSpanExporter(directory=tmp_path)
     with _refusing(errno.ENOSPC):
         exporter.export(spans[:2])
-    exporter._store.path_of(exporter._identified(spans[1])).mkdir(parents=True)  # type: ignore[arg-type]
+    turn = exporter._identified(readers.read(spans[1]))  # type: ignore[arg-type]
+    exporter._store.path_of(turn).mkdir(parents=True)
     exporter.export([spans[3]])
     monkeypatch.setattr("otel_convlog.pending.monotonic", lambda: time.monotonic() + 2)
     exporter.export([spans[5]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterable, Mapping
 
 SECRET_HEADERS = frozenset(
@@ -18,6 +20,10 @@ SECRET_HEADERS = frozenset(
         "x-goog-iam-authorization-token",
     }
 )
+
+HEADER_ATTRIBUTES = frozenset({"llm.headers", "gen_ai.headers"})
+_HEADER_ATTRIBUTE = re.compile(r"http\.(request|response)\.header\.")
+_LONGEST_HEADERS = 1 << 14
 
 _SHORTEST_SHOWN = 9  # of more than 8 characters the first and last four are shown
 
@@ -44,6 +50,29 @@ def sanitize_headers(headers: object) -> dict[str, object]:
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
             continue
     return sanitized
+
+
+def sanitize_header_attribute(name: str, value: object) -> object:
+    """Mask what a span's attribute holds of headers.
+
+    Args:
+        name: The attribute: ``http.request.header.<name>`` and its like, or one that holds several.
+        value: Its value; several stand as text, of JSON or of a Python dict (OpenLLMetry).
+
+    Returns:
+        The value, masked where it is a secret's; headers that cannot be read are masked whole.
+    """
+    header = _HEADER_ATTRIBUTE.match(name)
+    if header is not None:
+        secret = name[header.end() :].lower() in SECRET_HEADERS
+        return [_masked(item) for item in (value if isinstance(value, (list, tuple)) else [value])] if secret else value
+    if not isinstance(value, str) or value in ("", "None", "{}"):
+        return value
+    try:
+        headers = ast.literal_eval(value) if len(value) <= _LONGEST_HEADERS else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        headers = None
+    return sanitize_headers(headers) if isinstance(headers, dict) else "***"
 
 
 def _pairs(headers: object) -> Iterable[tuple[object, object]]:

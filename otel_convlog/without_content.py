@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import attributes as names
 from otel_convlog import readers
+from otel_convlog.readers.gen_ai_content import CONTENT, CONTENT_PREFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,8 @@ _KEPT: Final = frozenset(
 )
 _KEPT_OF_EXCEPTION: Final = frozenset({"exception.type", "exception.escaped"})
 
-# What GenAI conventions, old and new, OpenInference, Traceloop and Logfire call the words themselves.
+# What GenAI conventions, old and new, OpenInference, Traceloop and Logfire call the words themselves, besides what the
+# readers read.
 _CONTENT = re.compile(
     r"gen_ai\.(input\.messages|output\.messages|system_instructions|tool\.(definitions|call\.arguments|call\.result)"
     r"|tool\.description|prompt|completion|content|event\.content)(\..*)?"
@@ -80,11 +82,15 @@ class _WithoutTurnContent(SpanExporter):
         if not self._genai:
             return span
         attributes = span.attributes or {}
-        kept = {name: value for name, value in attributes.items() if not _CONTENT.fullmatch(name)}
+        kept = {name: value for name, value in attributes.items() if not _is_content(name)}
         events = [event for event in span.events if not _CONTENT_EVENT.fullmatch(event.name)]
         if len(kept) == len(attributes) and len(events) == len(span.events):
             return span
         return _copy(span, kept, events)
+
+
+def _is_content(name: str) -> bool:
+    return name in CONTENT or name.startswith(CONTENT_PREFIXES) or _CONTENT.fullmatch(name) is not None
 
 
 def _turn_attributes(span: ReadableSpan) -> dict[str, AttributeValue]:

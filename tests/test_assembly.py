@@ -206,6 +206,15 @@ def test_tries_within_one_call_are_one_turn(traced: Traced) -> None:
     assert len(turn["otel"]["spans"]) == 2
 
 
+@pytest.mark.parametrize("ids", [True, False], ids=["with ids", "without ids"])
+def test_a_call_within_another_that_says_something_else_is_its_own(ids: bool, traced: Traced) -> None:
+    outer, inner = ({"gen_ai__response__id": name} if ids else {} for name in ("r1", "r2"))
+    weather = call("what is the weather", "21 degrees", **outer)
+    with traced.span(weather), traced.span(call("translate: weather", "Wetter", **inner)):
+        pass
+    assert sorted(map(answer_of, traced.turns())) == ["21 degrees", "Wetter"]
+
+
 _AROUND = [
     {"gen_ai.operation.name": "invoke_agent", "gen_ai.input.messages": said("user", "hello", "again")},
     {"openinference.span.kind": "AGENT", "input.value": "hello", "output.value": "hi there"},

@@ -757,6 +757,27 @@ def test_an_id_on_the_span_is_the_conversation(attribute: str, conversation: str
     assert {turn["otel"]["identity"] for turn in document["turns"]} == {"explicit"}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("http.request.header.authorization", ("Bearer sk-0123456789",), ["Bear***6789"]),
+        ("http.request.header.x-team", ("a",), ["a"]),
+        (
+            "llm.headers",
+            "{'Authorization': 'Bearer sk-0123456789', 'x': 'y'}",
+            {"Authorization": "Bear***6789", "x": "y"},
+        ),
+        ("gen_ai.headers", "None", "None"),
+        ("gen_ai.headers", "{'Authorization': 'Bearer sk-0123456789', ", "***"),
+        ("http.response.status_code", 200, 200),
+    ],
+)
+def test_secrets_in_headers_are_masked(name: str, value: Any, shown: Any, traced: Traced) -> None:
+    traced.span({**_CALL, name: value})
+    (turn,) = traced.turns()
+    assert turn["metadata"][name] == shown
+
+
 def test_an_error_is_what_the_span_says_of_it(traced: Traced) -> None:
     span = traced.tracer.start_span("chat m", attributes={**_CALL, "error.type": "429"})
     span.record_exception(RuntimeError("too many"))

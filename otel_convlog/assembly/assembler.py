@@ -12,6 +12,7 @@ parent waits for nothing.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from time import monotonic
@@ -24,12 +25,13 @@ from otel_convlog.assembly.waiting import WaitingCalls
 from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
-from otel_convlog.readers.words import digest_of
+from otel_convlog.readers.words import contradict, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
 
     from otel_convlog.record import TurnRecord
 
@@ -38,6 +40,8 @@ TICK_S = 0.25  # how often to look for calls that wait no longer
 _MOST_BYTES = 64 << 20
 _MOST_OF_A_TRACE = 64
 _MOST_TURNS = 16
+_MOST_BEGUN = 64
+_MOST_BARE = 16
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +70,7 @@ class Assembler:
         self._waiting = WaitingCalls(self._for_twin_s)
         self._bare: Recent[Key, list[CallSpan]] = Recent()  # spans without content whose call has not been seen
         self._done: Recent[Key, Written] = Recent()
-        self._begun: Recent[bytes, CallSpan] = Recent()  # written before their streams ended
+        self._begun: Recent[bytes, CallSpan] = Recent(_MOST_BEGUN)  # written before their streams ended
         self._traces: Recent[int, deque[int]] = Recent()  # when the last calls of a trace began
         self._seen_turns: Recent[int, None] = Recent()
         self._last_turns: deque[TurnWords] = deque(maxlen=_MOST_TURNS)
@@ -118,12 +122,14 @@ class Assembler:
         with self._lock:
             now = monotonic()
             for span, call in others:
-                if call is None:
-                    self._pass(span, now)
-                else:
-                    self._place(call, now)
+                try:
+                    self._place(call, now) if call is not None else self._pass(span, now)
+                except Exception:
+                    unreadable += 1
+                    _logger.exception("a turn is lost: its span could not be read")
             records = [self._with_calls(span, record) for span, record in turns]
-            calls = self._take(now)
+            calls = self._waiting.take_touched(self._is_ready(now)) + self._waiting.take_beyond(self._most_bytes)
+            self._note_done(calls)
         records += _records(calls)
         records.sort(key=lambda record: record.started_at)
         return records, unreadable
@@ -134,7 +140,8 @@ class Assembler:
             under_way = self._under_way()
             for call in self._waiting:
                 call.turns.intersection_update(under_way)
-            calls = self._take(monotonic())
+            calls = self._waiting.take(self._is_ready(monotonic()))
+            self._note_done(calls)
         return _records(calls)
 
     def flush(self, *, last: bool = False) -> list[TurnRecord]:
@@ -152,11 +159,13 @@ class Assembler:
             self._note_done(calls)
         return _records(calls)
 
-    def _take(self, now: float) -> list[Call]:
-        calls = self._waiting.take(lambda call: self._closed or not call.waits(now))
-        calls += self._waiting.take_beyond(self._most_bytes)
-        self._note_done(calls)
-        return calls
+    def _is_ready(self, now: float) -> Callable[[Call], bool]:
+        if self._closed:
+            return lambda _: True
+        # A turn that had ended before the oldest call began is about none of them.
+        under_way = self._under_way(self._waiting.since_ns)
+        first = min((turn.number for turn in under_way.values()), default=sys.maxsize)
+        return lambda call: not call.waits(now, first)
 
     def _pass(self, span: ReadableSpan, now: float) -> None:
         """Take a span that is of no call: those that waited for it wait for the one around it."""
@@ -172,14 +181,21 @@ class Assembler:
         inner = self._waiting.take_inner(span.span_id)
         for call in inner:
             self._waiting.wait_for(call, span.parent_id, now)
+        if span.kind is Kind.CALL:  # what is within it and says otherwise is a call of its own
+            inner = [call for call in inner if not contradict(span, call.spans[0])]
         if span.kind is Kind.AROUND or sum(call.answered for call in inner) > 1:
             for call in inner:
-                call.around.append(span)
-            if inner or span.kind is not Kind.AROUND or not span.said.asks or self._holds_calls(span):
-                return
+                call.around.append(span.without_content())
+            # An agent of which no call can be seen is the turn itself.
+            if not inner and span.said.asks and not self._holds_calls(span):
+                self._open(span, now)
+            return
+        self._place_call(span, inner, now)
+
+    def _place_call(self, span: CallSpan, inner: Sequence[Call], now: float) -> None:
         words = digest_of(span) if span.has_content else b""
         same = self._join(inner) if inner else self._waiting.same(span, asked(span), words)
-        if same is not None:
+        if same is not None and not contradict(span, same.spans[0]):
             self._waiting.add(same, [span])
             self._waiting.add(same, self._bare_of_response(span, same.makers))
         elif self._is_known(span, words):
@@ -198,8 +214,11 @@ class Assembler:
         spans = [span] if begun is None else [begun, span]
         spans += self._bare.pop(("around", span.span_id), [])
         spans += self._bare_of_response(span, {known.maker for known in spans})
-        call = Call(list(dict.fromkeys(spans)), self._turns_around(span), asked(spans[0]), now, now)
-        self._waiting.hold(call, now)
+        under_way = self._under_way(span.started_ns)
+        turns = {span_id for span_id, turn in under_way.items() if turn.trace_id == span.trace_id}
+        before = max((turn.number for turn in under_way.values()), default=0) if not turns else 0
+        call = Call(list(dict.fromkeys(spans)), turns, before, asked(spans[0]), now, now)
+        self._waiting.hold(call, span.parent_id, now)
         starts = self._traces.get(span.trace_id) or deque(maxlen=_MOST_OF_A_TRACE)
         starts.append(span.started_ns)
         self._traces.note(span.trace_id, starts)
@@ -212,6 +231,7 @@ class Assembler:
                 self._waiting.let_go(call)
                 self._waiting.add(same, call.spans)
                 same.turns |= call.turns
+                same.before = max(same.before, call.before)
         return same
 
     def _keep_bare(self, span: CallSpan) -> None:
@@ -219,7 +239,10 @@ class Assembler:
         if span.parent_id is not None:
             keys.append(("around", span.parent_id))
         for key in keys:
-            self._bare.note(key, [*self._bare.get(key, []), span])
+            known = self._bare.get(key, [])
+            if len(known) < _MOST_BARE:
+                known.append(span)
+            self._bare.note(key, known)
 
     def _bare_of_response(self, span: CallSpan, makers: Collection[tuple[str, str]]) -> list[CallSpan]:
         """Return the spans without content of the same answer, one of each maker that is not there yet."""
@@ -263,41 +286,44 @@ class Assembler:
         starts = self._traces.get(around.trace_id, ())
         return any(around.started_ns <= started_ns <= around.ended_ns for started_ns in starts)
 
-    def _under_way(self, since_ns: int = 0) -> dict[int, int]:
-        """Return the proxy's turns that have not come yet: trace ids by span ids."""
+    def _under_way(self, since_ns: int = 0) -> dict[int, open_turns.OpenTurn]:
+        """Return the proxy's turns that have not come yet, by their spans' ids."""
         if not self._reads_turns:
             return {}
-        return {
-            span_id: trace_id
-            for span_id, trace_id in open_turns.under_way(since_ns).items()
-            if span_id not in self._seen_turns
-        }
-
-    def _turns_around(self, span: CallSpan) -> set[int]:
-        under_way = self._under_way(span.started_ns)
-        return {span_id for span_id, trace_id in under_way.items() if trace_id == span.trace_id} or set(under_way)
+        under_way = open_turns.under_way(since_ns)
+        return {span_id: turn for span_id, turn in under_way.items() if span_id not in self._seen_turns}
 
     def _with_calls(self, span: ReadableSpan, record: TurnRecord) -> TurnRecord:
         """Add to a turn of the proxy's what the calls that stand in it say."""
         if span.context is None or not self._vocabularies:
             return record
-        span_id = span.context.span_id
-        self._seen_turns.note(span_id, None)
-        self._waiting.take_inner(span_id)
+        try:
+            inner = self._take_calls_of(span, span.context)
+            return with_call_spans(record, inner) if inner else record
+        except Exception:
+            _logger.exception("the calls of %s could not be read", record.turn_id)
+            return record
+
+    def _take_calls_of(self, span: ReadableSpan, context: SpanContext) -> list[CallSpan]:
+        """Return what the calls that stand in a turn of the proxy's say; they are no turns of their own."""
+        self._seen_turns.note(context.span_id, None)
+        self._waiting.take_inner(context.span_id)
         inner: list[CallSpan] = []
         words = TurnWords(span)
-        for call in self._waiting:
-            call.turns.discard(span_id)
-            # Of calls in other traces that are alike, each belongs to a turn of its own.
-            alike = call.makers & {known.maker for known in inner} and not words.shares_trace(call.spans)
-            if not alike and words.holds(call.spans):
-                inner += call.spans
-                self._waiting.let_go(call)
-                self._note_done([call])
-        inner += self._bare.pop(("around", span_id), [])
+        if self._waiting:
+            for call in self._waiting.that_may_stand_in(context.trace_id, words.response_ids):
+                call.turns.discard(context.span_id)
+                self._waiting.touch(call)
+                # Of calls in other traces that are alike, each belongs to a turn of its own.
+                alike = call.makers & {known.maker for known in inner} and not words.shares_trace(call.spans)
+                if not alike and words.holds(call.spans):
+                    inner += call.spans
+                    self._waiting.let_go(call)
+                    self._note_done([call])
+        inner += self._bare.pop(("around", context.span_id), [])
         if self._traces or inner:  # there are such spans here
             self._last_turns.append(words)
-        return with_call_spans(record, inner) if inner else record
+        return inner
 
 
 def _records(calls: Iterable[Call]) -> list[TurnRecord]:

@@ -12,7 +12,8 @@ from otel_convlog.jsontext import to_json
 if TYPE_CHECKING:
     from otel_convlog.readers.call_span import CallSpan
 
-AT_MOST_S = 600.0  # for a stream, or a turn of the proxy's, that does not end
+_AT_MOST_S = 600.0  # for a stream, or the turn of the same trace, that does not end
+_FOR_OTHER_TRACES_S = 10.0  # from the end of a call to that of the turn in which it stands
 _MOST_REMEMBERED = 4096
 
 # What a span may be met by again: ("span", its id), ("response", the answer's id), ("around", the id of its parent),
@@ -24,13 +25,21 @@ _V = TypeVar("_V")
 
 
 class Recent(OrderedDict[_K, _V]):
-    """What has been seen lately; the oldest is forgotten."""
+    """What has been seen lately; the oldest is forgotten.
+
+    Args:
+        most: How much is remembered.
+    """
+
+    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+        super().__init__()
+        self._most = most
 
     def note(self, key: _K, value: _V) -> None:
         """Remember a value, as the newest."""
         self[key] = value
         self.move_to_end(key)
-        while len(self) > _MOST_REMEMBERED:
+        while len(self) > self._most:
             self.popitem(last=False)
 
 
@@ -41,7 +50,8 @@ class Call:
     Attributes:
         spans: What is known of it; the one whose turn it is first.
         around: Spans of agents and chains around it.
-        turns: The proxy's turns that it may stand in.
+        turns: The proxy's turns of its trace, that it may stand in.
+        before: The number of the last of all the turns that had begun before it ended, of any trace.
         asked: A digest of what was asked, where another span says what was answered; else empty.
         since: When it came, by `monotonic`.
         until: When it waits for what may stand around it no longer.
@@ -51,6 +61,7 @@ class Call:
 
     spans: list[CallSpan]
     turns: set[int]
+    before: int
     asked: bytes
     since: float
     until: float
@@ -87,11 +98,18 @@ class Call:
         keys += [("response", span.response_id) for span in self.spans if span.response_id]
         return keys + [("words", digest) for digest in self.words]
 
-    def waits(self, now: float) -> bool:
-        """Say whether more may come of it."""
-        if now >= self.since + AT_MOST_S:
-            return False
-        return bool(self.turns) or self.waits_for_stream or now < self.until
+    def waits(self, now: float, first_turn: int) -> bool:
+        """Say whether more may come of it.
+
+        Args:
+            now: The time, by `monotonic`.
+            first_turn: The number of the first of the proxy's turns that have begun and not come yet.
+        """
+        if now < self.until:
+            return True
+        if first_turn <= self.before and now < self.since + _FOR_OTHER_TRACES_S:
+            return True
+        return now < self.since + _AT_MOST_S and (bool(self.turns) or self.waits_for_stream)
 
 
 class Written(NamedTuple):

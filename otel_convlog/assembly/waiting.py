@@ -8,11 +8,12 @@ from otel_convlog.assembly.call import Call, nested, overlap
 from otel_convlog.readers.words import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from otel_convlog.readers.call_span import CallSpan
 
 _FOR_PARENT_S = 1.0
+_MOST = 4096
 
 _K = TypeVar("_K")
 
@@ -28,11 +29,15 @@ class WaitingCalls:
     def __init__(self, for_twin_s: float = 0.0) -> None:
         self._for_twin_s = for_twin_s
         self._held: dict[Call, None] = {}
+        # Indexes have dicts for sets: they keep the order, and thousands may wait for one parent.
         self._by_span: dict[int, Call] = {}
-        self._by_response: dict[str, list[Call]] = {}
-        self._by_words: dict[bytes, list[Call]] = {}
-        self._by_parent: dict[int, list[Call]] = {}
-        self._by_asked: dict[bytes, list[Call]] = {}
+        self._by_trace: dict[int, dict[Call, None]] = {}
+        self._by_response: dict[str, dict[Call, None]] = {}
+        self._by_words: dict[bytes, dict[Call, None]] = {}
+        self._by_parent: dict[int, dict[Call, None]] = {}
+        self._by_asked: dict[bytes, dict[Call, None]] = {}
+        self._unanswered: dict[Call, None] = {}
+        self._touched: dict[Call, None] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -41,21 +46,26 @@ class WaitingCalls:
     def __iter__(self) -> Iterator[Call]:
         return iter(list(self._held))
 
-    def hold(self, call: Call, now: float) -> None:
-        """Take a call in; its first span says which parent it waits for."""
+    @property
+    def since_ns(self) -> int:
+        """When the first of them began, in nanoseconds."""
+        return next((call.spans[0].started_ns for call in self._held), 0)
+
+    def hold(self, call: Call, parent_id: int | None, now: float) -> None:
+        """Take a call in, which waits for a parent, where there is one."""
         self._held[call] = None
-        self.bytes += sum(span.size for span in call.spans)
-        self._index(call)
-        self.wait_for(call, call.spans[-1 if call.spans[0].awaits_answer else 0].parent_id, now)
+        self._index(call, call.spans)
+        self.wait_for(call, parent_id, now)
         if call.waits_for_stream:
-            self._by_asked.setdefault(call.asked, []).append(call)
+            self._by_asked.setdefault(call.asked, {})[call] = None
 
     def wait_for(self, call: Call, parent_id: int | None, now: float) -> None:
         """Let a call wait for a span around it; for none where it is None."""
         call.parent_id = parent_id
         if parent_id is not None:
-            self._by_parent.setdefault(parent_id, []).append(call)
+            self._by_parent.setdefault(parent_id, {})[call] = None
         call.until = now + (self._for_twin_s if parent_id is None else _FOR_PARENT_S)
+        self._touched[call] = None
 
     def awaits(self, span_id: int) -> bool:
         """Say whether any call waits for this span."""
@@ -63,9 +73,10 @@ class WaitingCalls:
 
     def take_inner(self, span_id: int) -> list[Call]:
         """Return the calls that waited for a span, which is here; they wait for none then."""
-        calls = self._by_parent.pop(span_id, [])
+        calls = list(self._by_parent.pop(span_id, ()))
         for call in calls:
             call.parent_id = None
+            self._touched[call] = None
         return calls
 
     def same(self, span: CallSpan, asked: bytes, words: bytes) -> Call | None:
@@ -76,12 +87,11 @@ class WaitingCalls:
             asked: A digest of what was asked, where the span says what was answered to another one.
             words: A digest of what was said last.
         """
-        if span.response_id:
-            for call in self._by_response.get(span.response_id, ()):
-                if span.maker not in call.makers and any(overlap(span, known.times) for known in call.spans):
-                    return call
+        for call in self._by_response.get(span.response_id, ()) if span.response_id else ():
+            if span.maker not in call.makers and any(overlap(span, known.times) for known in call.spans):
+                return call
         if span.answers and (begun := self._by_asked.get(asked)):
-            return begun[0]
+            return next(iter(begun))
         parent = self._by_span.get(span.parent_id) if span.parent_id is not None else None
         if parent is not None:
             return parent
@@ -90,24 +100,39 @@ class WaitingCalls:
                 return call
         return None
 
-    def add(self, call: Call, spans: list[CallSpan]) -> None:
+    def that_may_stand_in(self, trace_id: int, response_ids: Collection[str]) -> list[Call]:
+        """Return the calls that a turn of the proxy's may be about: of its trace, with its answers' ids, or failed."""
+        found = dict(self._by_trace.get(trace_id, {}))
+        for response_id in response_ids:
+            found.update(self._by_response.get(response_id, {}))
+        found.update(self._unanswered)
+        return list(found)
+
+    def add(self, call: Call, spans: Iterable[CallSpan]) -> None:
         """Add what more is known of a call."""
         new = [span for span in spans if span not in call.spans]
         call.spans += new
-        self.bytes += sum(span.size for span in new)
-        self._index(call)
+        self._index(call, new)
+        self._touched[call] = None
+
+    def touch(self, call: Call) -> None:
+        """Have a call looked at by the next `take_touched`."""
+        self._touched[call] = None
+
+    def take_touched(self, ready: Callable[[Call], bool]) -> list[Call]:
+        """Return those of the calls that something has happened to which are ready, and let them go."""
+        touched, self._touched = self._touched, {}
+        return self._take([call for call in touched if call in self._held and ready(call)])
 
     def take(self, ready: Callable[[Call], bool]) -> list[Call]:
         """Return the calls that are ready, and let them go."""
-        calls = [call for call in self._held if ready(call)]
-        for call in calls:
-            self.let_go(call)
-        return calls
+        self._touched = {}
+        return self._take([call for call in self._held if ready(call)])
 
     def take_beyond(self, most_bytes: int) -> list[Call]:
         """Return the oldest calls while too much waits, and let them go."""
         calls: list[Call] = []
-        while self.bytes > most_bytes and self._held:
+        while self._held and (self.bytes > most_bytes or len(self._held) > _MOST):
             calls.append(oldest := next(iter(self._held)))
             self.let_go(oldest)
         return calls
@@ -115,10 +140,12 @@ class WaitingCalls:
     def let_go(self, call: Call) -> None:
         """Forget a call."""
         del self._held[call]
-        self.bytes -= sum(span.size for span in call.spans)
+        self._unanswered.pop(call, None)
         for span in call.spans:
+            self.bytes -= span.size
             if self._by_span.get(span.span_id) is call:
                 del self._by_span[span.span_id]
+            _remove(self._by_trace, span.trace_id, call)
             _remove(self._by_response, span.response_id, call)
         for digest in call.words:
             _remove(self._by_words, digest, call)
@@ -126,19 +153,30 @@ class WaitingCalls:
             _remove(self._by_parent, call.parent_id, call)
         _remove(self._by_asked, call.asked, call)
 
-    def _index(self, call: Call) -> None:
-        for span in call.spans:
+    def _take(self, calls: list[Call]) -> list[Call]:
+        for call in calls:
+            self.let_go(call)
+        return calls
+
+    def _index(self, call: Call, spans: Iterable[CallSpan]) -> None:
+        for span in spans:
+            self.bytes += span.size
             self._by_span[span.span_id] = call
-            if span.response_id and call not in (known := self._by_response.setdefault(span.response_id, [])):
-                known.append(call)
-            if span.has_content and (digest := digest_of(span)) and digest not in call.words:
+            self._by_trace.setdefault(span.trace_id, {})[call] = None
+            if span.response_id:
+                self._by_response.setdefault(span.response_id, {})[call] = None
+            if span.has_content and (digest := digest_of(span)):
                 call.words.add(digest)
-                self._by_words.setdefault(digest, []).append(call)
+                self._by_words.setdefault(digest, {})[call] = None
+        if call.answered:
+            self._unanswered.pop(call, None)
+        else:
+            self._unanswered[call] = None
 
 
-def _remove(index: dict[_K, list[Call]], key: _K, call: Call) -> None:
+def _remove(index: dict[_K, dict[Call, None]], key: _K, call: Call) -> None:
     calls = index.get(key)
-    if calls and call in calls:
-        calls.remove(call)
+    if calls is not None:
+        calls.pop(call, None)
         if not calls:
             del index[key]

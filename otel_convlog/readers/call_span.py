@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import StatusCode
 
 from otel_convlog.jsontext import json_or_none
+from otel_convlog.redaction import HEADER_ATTRIBUTES, sanitize_header_attribute
 from otel_convlog.usage import by_common_names
 
 if TYPE_CHECKING:
@@ -129,6 +130,10 @@ class CallSpan:
         """Whether it says anything of what was said."""
         return self.said.asks or self.said.answers_it
 
+    def without_content(self) -> CallSpan:
+        """Return the span without what was said: what stands around a call says it again."""
+        return replace(self, said=Said(), metadata={}, size=0)
+
     @property
     def times(self) -> tuple[int, int]:
         """When it began and ended, in nanoseconds."""
@@ -213,6 +218,8 @@ class Sorted:
                 prefix = next(prefix for prefix in names.usage_prefixes if name.startswith(prefix))
                 counted = names.usage.get(name) or name.removeprefix(prefix).replace(".", "_")
                 self.usage.setdefault(counted, plain(value))
+            elif name in HEADER_ATTRIBUTES or name.startswith("http."):
+                self.metadata[name] = plain(sanitize_header_attribute(name, value) if "header" in name else value)
             else:
                 self.metadata[name] = plain(value)
 

@@ -48,7 +48,7 @@ class TurnWords:
         """
         if not any(self._from_ns <= span.started_ns <= self._to_ns for span in spans):
             return False
-        if any(span.response_id and span.response_id in self._response_ids() for span in spans):
+        if any(span.response_id and span.response_id in self.response_ids for span in spans):
             return True
         answered = [message for span in spans for message in span.said.answers or ()]
         if self.shares_trace(spans):
@@ -64,7 +64,9 @@ class TurnWords:
         """Say whether one trace holds both the turn and a call."""
         return any(span.trace_id == self._trace_id for span in spans)
 
-    def _response_ids(self) -> frozenset[str]:
+    @property
+    def response_ids(self) -> frozenset[str]:
+        """What stands in the turn's answers as an id, of the answer or of anything else."""
         if self._ids is None:
             self._ids = frozenset(found for text in self._texts(_ANSWERS) for found in _ID.findall(text))
         return self._ids

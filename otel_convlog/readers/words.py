@@ -47,3 +47,14 @@ def digest_of(span: CallSpan) -> bytes:
     if not asked or not (answer or span.error is not None):
         return b""
     return blake2b(to_json([asked, answer]), digest_size=16).digest()
+
+
+def contradict(one: CallSpan, other: CallSpan) -> bool:
+    """Say whether two spans cannot tell of one call: they ask another thing, and are answered another one."""
+    if one.response_id and other.response_id:
+        return one.response_id != other.response_id
+    if one.has_content is not other.has_content:
+        return False
+    asked = last_asked(one).strip(), last_asked(other).strip()
+    answers = answered(one).strip(), answered(other).strip()
+    return all(asked) and all(answers) and asked[0] != asked[1] and answers[0] != answers[1]

@@ -71,6 +71,37 @@ def openai_scenarios(base_url: str) -> None:
     asyncio.run(at_once())
 
 
+def proxied_scenarios(base_url: str) -> None:
+    """Be a proxy that records its turns, and calls its upstream with the instrumented client library."""
+    import openai
+
+    import otel_convlog
+
+    client = openai.OpenAI(base_url=f"{base_url}/v1", api_key="sk-test", max_retries=0)
+    for kind, model, stream in (
+        ("proxied_plain", "gpt-5", False),
+        ("proxied_stream", "gpt-5", True),
+        ("proxied_error", "error-429", False),
+    ):
+        request: Any = {"model": model, "messages": [{"role": "user", "content": f"{kind}: hello"}], "stream": stream}
+        turn = otel_convlog.start_turn(
+            route="chat", client_model=model, backend="openai", stream=stream, client_request=request
+        )
+        try:
+            answer: Any = client.chat.completions.create(**request)
+            if stream:
+                for chunk in answer:
+                    otel_convlog.append_upstream_event(turn, chunk.model_dump())
+                    otel_convlog.append_client_event(turn, chunk.model_dump())
+            else:
+                otel_convlog.attach_upstream_response(turn, answer.model_dump())
+                otel_convlog.attach_client_response(turn, answer.model_dump())
+        except openai.APIStatusError as error:
+            otel_convlog.attach_error(turn, {"type": "upstream_status", "status_code": error.status_code})
+        finally:
+            otel_convlog.finalize_turn(turn)
+
+
 def anthropic_scenarios(base_url: str) -> None:
     import anthropic
 
@@ -140,6 +171,7 @@ def main(family: str, base_url: str) -> None:
         langchain_scenarios(base_url)
     else:
         openai_scenarios(base_url)
+        proxied_scenarios(base_url)
         anthropic_scenarios(base_url)
 
 

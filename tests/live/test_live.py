@@ -124,6 +124,10 @@ def test_real_packages_with_real_clients(family: str, upstream: str, wheel: Path
     python = _environment(tmp_path / "venv", [str(wheel), *_recorded_versions(family, packages), *distro])
     _start(python, family, upstream, tmp_path / "log", variables)
     found = _by_scenario(tmp_path / "log")
+    for kind in ("proxied_plain", "proxied_stream", "proxied_error"):
+        ((turn,),) = found.pop(kind)
+        assert turn["otel"]["source"] == "turn"
+        assert turn["otel"]["spans"]
     sizes = {scenario: sorted(map(len, found.get(scenario, []))) for scenario in found}
     linked = family == "openinference"  # the others record nothing that links a chain of responses
     assert sizes == {

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from opentelemetry.trace import StatusCode
 
-from otel_convlog.jsontext import json_or_none
+from otel_convlog.readers.attribute_values import plain, text
 from otel_convlog.redaction import HEADER_ATTRIBUTES, sanitize_header_attribute
 from otel_convlog.usage import by_common_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
 
     from otel_convlog.jsontext import Json
     from otel_convlog.readers.parts import Object
@@ -125,6 +124,65 @@ class CallSpan:
     awaits_answer: bool = False
     answers: bool = False
 
+    @classmethod
+    def of(  # noqa: PLR0913  what each vocabulary says in its own words
+        cls,
+        span: ReadableSpan,
+        vocabulary: str,
+        attributes: Mapping[str, object],
+        found: Sorted,
+        *,
+        kind: Kind,
+        said: Said,
+        route: str,
+        client_model: str,
+        backend: str,
+        stream: bool,
+        response_id: str,
+        response_model: str,
+        finish_reasons: list[str],
+        usage: dict[str, Json],
+        target_url: str = "",
+        previous_response_id: str = "",
+        awaits_answer: bool = False,
+        answers: bool = False,
+    ) -> CallSpan:
+        """Return what a span says of a call, from what its vocabulary says and what every span says."""
+        context = cast("SpanContext", span.context)  # without one nobody has exported it
+        started_ns = span.start_time or 0
+        return cls(
+            kind=kind,
+            name=span.name,
+            source=_source(vocabulary, span),
+            trace_id=context.trace_id,
+            span_id=context.span_id,
+            parent_id=span.parent.span_id if span.parent and not span.parent.is_remote else None,
+            parent_span_id=span.parent.span_id if span.parent else None,
+            started_ns=started_ns,
+            ended_ns=max(span.end_time or started_ns, started_ns),
+            sampled=context.trace_flags.sampled,
+            service_name=str(span.resource.attributes.get("service.name", "")),
+            route=route,
+            client_model=client_model,
+            backend=backend,
+            stream=stream,
+            target_url=target_url,
+            response_id=response_id,
+            response_model=response_model,
+            previous_response_id=previous_response_id,
+            finish_reasons=finish_reasons,
+            said=said,
+            usage=usage,
+            error=_error(span, attributes),
+            metadata=found.metadata,
+            texts=found.texts,
+            size=found.size,
+            dropped=span.dropped_attributes + sum(event.dropped_attributes for event in span.events),
+            dropped_events=span.dropped_events,
+            awaits_answer=awaits_answer,
+            answers=answers,
+        )
+
     @property
     def has_content(self) -> bool:
         """Whether it says anything of what was said."""
@@ -143,26 +201,6 @@ class CallSpan:
     def maker(self) -> tuple[str, str]:
         """What made it: two spans of one maker are of two calls, unless one stands in the other."""
         return self.source, self.name
-
-
-def plain(value: object) -> Json:
-    """Return an attribute's value as JSON: sequences as lists, bytes as text."""
-    if isinstance(value, (str, int, float)) or value is None:
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode("utf-8", "replace")
-    if isinstance(value, Sequence):
-        return [plain(item) for item in value]
-    return str(value)
-
-
-def nested(value: object) -> Json:
-    """Return a value that stands as nested attribute values, or as the text of its JSON; other text is None."""
-    if isinstance(value, str):
-        return json_or_none(value)
-    return plain(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,64 +270,7 @@ def with_provider_usage(usage: dict[str, Json], given: Json) -> dict[str, Json]:
     return usage
 
 
-def text(attributes: Mapping[str, object], *names: str) -> str:
-    """Return the first of these attributes that is text and not empty."""
-    for name in names:
-        if isinstance(value := attributes.get(name), str) and value:
-            return value
-    return ""
-
-
-def texts(value: object) -> list[str]:
-    """Return a list of text: an attribute that is one, the JSON of one, or one text."""
-    if isinstance(value, str):
-        read = json_or_none(value) if value[:1] == "[" else value
-        value = read if isinstance(read, list) else [value]
-    return [str(item) for item in value if item is not None] if isinstance(value, (list, tuple)) else []
-
-
-def unflattened(attributes: Mapping[str, object], prefix: str) -> Json:
-    """Return the attributes under a prefix as the tree that their dotted names describe, numbers as a list's places.
-
-    Returns:
-        A list or an object; None where there is none.
-    """
-    root: Object = {}
-    length = len(prefix)
-    for name, value in attributes.items():
-        if not name.startswith(prefix):
-            continue
-        *path, last = name[length:].split(".")
-        node = root
-        for step in path:
-            inner = node.get(step)
-            if not isinstance(inner, dict):
-                inner = node[step] = {} if inner is None else {"": inner}
-            node = inner
-        node[last] = plain(value)
-    return _lists(root) if root else None
-
-
-def _lists(node: Json) -> Json:
-    if not isinstance(node, dict):
-        return node
-    if all(name.isdecimal() for name in node):
-        return [_lists(node[name]) for name in sorted(node, key=int)]
-    return {name: _lists(value) for name, value in node.items()}
-
-
-def first_index(attributes: Iterable[str], prefix: str) -> int:
-    """Return the lowest of the numbers that follow a prefix; 0 where there is none."""
-    length = len(prefix)
-    numbers = [
-        int(number)
-        for name in attributes
-        if name.startswith(prefix) and (number := name[length:].partition(".")[0]).isdecimal()
-    ]
-    return min(numbers, default=0)
-
-
-def error_of(span: ReadableSpan, attributes: Mapping[str, object]) -> Json:
+def _error(span: ReadableSpan, attributes: Mapping[str, object]) -> Json:
     """Return what went wrong, from the span's status, its ``error.type`` and the exception it has recorded."""
     kind = text(attributes, "error.type")
     failed = span.status.status_code is StatusCode.ERROR
@@ -307,7 +288,7 @@ def error_of(span: ReadableSpan, attributes: Mapping[str, object]) -> Json:
     return error
 
 
-def source_of(vocabulary: str, span: ReadableSpan) -> str:
+def _source(vocabulary: str, span: ReadableSpan) -> str:
     """Return the vocabulary, and the instrumentation that has made the span."""
     scope = span.instrumentation_scope
     if scope is None or not scope.name:

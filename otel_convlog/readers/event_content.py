@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.readers import whole
-from otel_convlog.readers.call_span import nested, plain
+from otel_convlog.readers.attribute_values import nested, plain
 from otel_convlog.readers.parts import chat_message, messages_of
 
 if TYPE_CHECKING:

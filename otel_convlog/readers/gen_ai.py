@@ -9,19 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otel_convlog.readers.call_span import (
-    CallSpan,
-    Kind,
-    Names,
-    Sorted,
-    error_of,
-    nested,
-    plain,
-    source_of,
-    text,
-    texts,
-    with_provider_usage,
-)
+from otel_convlog.readers.attribute_values import nested, plain, text, texts
+from otel_convlog.readers.call_span import CallSpan, Kind, Names, Sorted, with_provider_usage
 from otel_convlog.readers.gen_ai_content import CONTENT, CONTENT_PREFIXES, read_said
 
 if TYPE_CHECKING:
@@ -225,46 +214,32 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         attributes: Its attributes.
     """
     kind = _kind(span, attributes)
-    context = span.context
-    if kind is Kind.OTHER or context is None:
+    if kind is Kind.OTHER:
         return None
     said = read_said(attributes, span.events)
     if not (said.asks or said.answers_it) and _CERTAIN.isdisjoint(attributes):
         return None  # its name alone was like one of a call's
-    found = Sorted(attributes, _NAMES)
     said.parameters.update(_parameters(attributes))
+    found = Sorted(attributes, _NAMES)
     response_id = text(attributes, *_RESPONSE_ID)
-    started_ns = span.start_time or 0
     answers = _is_answer_of_logfire(attributes)
-    return CallSpan(
+    return CallSpan.of(
+        span,
+        NAME,
+        attributes,
+        found,
         kind=kind,
-        name=span.name,
-        source=source_of(NAME, span),
-        trace_id=context.trace_id,
-        span_id=context.span_id,
-        parent_id=span.parent.span_id if span.parent and not span.parent.is_remote else None,
-        parent_span_id=span.parent.span_id if span.parent else None,
-        started_ns=started_ns,
-        ended_ns=span.end_time or started_ns,
-        sampled=context.trace_flags.sampled,
-        service_name=str(span.resource.attributes.get("service.name", "")),
+        said=said,
         route=_route(span, attributes, response_id),
         client_model=text(attributes, *_MODEL) or text(said.request or {}, "model"),
         backend=text(attributes, *_PROVIDER) or _provider_of_logfire(span),
         stream=answers or _streams(attributes),
-        target_url=text(attributes, *_URL),
         response_id=response_id,
         response_model=text(attributes, *_RESPONSE_MODEL),
-        previous_response_id=_previous_response(found.texts),
         finish_reasons=[reason for name in _FINISH_REASONS for reason in texts(attributes.get(name))],
-        said=said,
         usage=with_provider_usage(found.usage, nested(found.usage.pop("raw", None)) or said.usage),
-        error=error_of(span, attributes),
-        metadata=found.metadata,
-        texts=found.texts,
-        size=found.size,
-        dropped=span.dropped_attributes + sum(event.dropped_attributes for event in span.events),
-        dropped_events=span.dropped_events,
+        target_url=text(attributes, *_URL),
+        previous_response_id=_previous_response(found.texts),
         awaits_answer=attributes.get("logfire.span_type") == "span" and said.asks and not said.answers_it,
         answers=answers,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import from_json
-from otel_convlog.readers.call_span import Said, first_index, nested, plain, unflattened
+from otel_convlog.readers.attribute_values import first_index, nested, plain, unflattened
+from otel_convlog.readers.call_span import Said
 from otel_convlog.readers.event_content import read_event_list, read_events
 from otel_convlog.readers.parts import messages_of, parts_of, text_message
 from otel_convlog.readers.vendor_content import read_adk, read_ai_sdk, read_logfire, read_one_value

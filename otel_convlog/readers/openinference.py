@@ -5,19 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import json_or_none
-from otel_convlog.readers.call_span import (
-    CallSpan,
-    Kind,
-    Names,
-    Said,
-    Sorted,
-    error_of,
-    first_index,
-    source_of,
-    text,
-    unflattened,
-    with_provider_usage,
-)
+from otel_convlog.readers.attribute_values import first_index, text, unflattened
+from otel_convlog.readers.call_span import CallSpan, Kind, Names, Said, Sorted, with_provider_usage
 from otel_convlog.readers.parts import chat_message, text_message, tool_call
 from otel_convlog.readers.whole import is_request, is_response, json_or_text
 
@@ -39,6 +28,7 @@ _KINDS = {"LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHAIN": Kind.AROUND}
 _ROUTES = {"input": "responses", "contents": "gemini", "prompt": "completions"}  # by what a request has
 
 _INPUT, _OUTPUT = "llm.input_messages.", "llm.output_messages."
+_NO_PARAMETERS = frozenset({"model", "tools", "messages", "input", "contents", "prompt"})
 _HIDDEN = "__REDACTED__"  # in the place of what its settings hide
 
 _MODEL = ("llm.request.model_name", "llm.request_model_name")
@@ -80,51 +70,40 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         attributes: Its attributes.
     """
     kind = _KINDS.get(text(attributes, "openinference.span.kind").upper(), Kind.OTHER)
-    context = span.context
-    if kind is Kind.OTHER or context is None:
+    if kind is Kind.OTHER:
         return None
-    parameters = json_or_none(text(attributes, "llm.invocation_parameters"))
     said = _said(attributes) if kind is Kind.CALL else Said()
+    request = said.request or {}
+    parameters = json_or_none(text(attributes, "llm.invocation_parameters"))
+    given = parameters if isinstance(parameters, dict) else {}
+    said.parameters.update({name: value for name, value in given.items() if name not in _NO_PARAMETERS})
     found = Sorted(attributes, _NAMES)
+    found.texts.update(_ids_in_metadata(attributes))
     if span.instrumentation_scope is not None and span.instrumentation_scope.name == "litellm":
         found.texts.pop("session.id", None)  # it is the id of a user there
-    metadata = json_or_none(text(attributes, "metadata"))
-    if isinstance(metadata, dict):  # ids of LangGraph's, for one
-        found.texts.update({f"metadata.{name}": value for name, value in metadata.items() if isinstance(value, str)})
-    given = parameters if isinstance(parameters, dict) else {}
-    request = said.request or {}
-    said.parameters.update({name: value for name, value in given.items() if name not in ("model", "tools")})
-    started_ns = span.start_time or 0
-    return CallSpan(
+    return CallSpan.of(
+        span,
+        NAME,
+        attributes,
+        found,
         kind=kind,
-        name=span.name,
-        source=source_of(NAME, span),
-        trace_id=context.trace_id,
-        span_id=context.span_id,
-        parent_id=span.parent.span_id if span.parent and not span.parent.is_remote else None,
-        parent_span_id=span.parent.span_id if span.parent else None,
-        started_ns=started_ns,
-        ended_ns=span.end_time or started_ns,
-        sampled=context.trace_flags.sampled,
-        service_name=str(span.resource.attributes.get("service.name", "")),
+        said=said,
         route=_route(span, attributes, said),
         client_model=_text(request.get("model")) or text(attributes, *_MODEL) or _text(given.get("model")),
         backend=text(attributes, *_PROVIDER),
         stream=request.get("stream") is True or given.get("stream") is True,
-        target_url="",
         response_id=_text((said.response or {}).get("id")),
         response_model=text(attributes, *_RESPONSE_MODEL),
-        previous_response_id="",
         finish_reasons=[reason] if (reason := text(attributes, "llm.finish_reason")) else [],
-        said=said,
         usage=with_provider_usage(found.usage, (said.response or {}).get("usage")),
-        error=error_of(span, attributes),
-        metadata=found.metadata,
-        texts=found.texts,
-        size=found.size,
-        dropped=span.dropped_attributes + sum(event.dropped_attributes for event in span.events),
-        dropped_events=span.dropped_events,
     )
+
+
+def _ids_in_metadata(attributes: Mapping[str, object]) -> dict[str, str]:
+    """Return what the JSON in ``metadata`` says in text, under names of its own: LangGraph's thread, for one."""
+    metadata = json_or_none(text(attributes, "metadata"))
+    entries = metadata.items() if isinstance(metadata, dict) else ()
+    return {f"metadata.{name}": value for name, value in entries if isinstance(value, str)}
 
 
 def _text(value: Json) -> str:

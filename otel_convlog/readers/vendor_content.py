@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.readers import whole
-from otel_convlog.readers.call_span import nested
+from otel_convlog.readers.attribute_values import nested
 from otel_convlog.readers.parts import chat_message, messages_of, text_message
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_convlog.readers.call_span import nested
+from otel_convlog.readers.attribute_values import nested
 from otel_convlog.readers.parts import messages_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from examples.sse import EventParser
+from otel_convlog.capture.sse import EventParser
 
 Json = dict[str, Any]
 

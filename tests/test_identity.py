@@ -25,9 +25,9 @@ from otel_convlog.identity import clients
 from otel_convlog.identity.answers import read_response
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.identity.seed import get_conversation_id
-from otel_convlog.identity.streams import assemble
 from otel_convlog.store import ConversationStore, evidence, reindex
 from otel_convlog.store import read_document as read_stored
+from otel_convlog.streams import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

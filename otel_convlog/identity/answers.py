@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.canonical import TEXT, Message, read_answer
-from otel_convlog.identity.streams import assemble
+from otel_convlog.streams import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

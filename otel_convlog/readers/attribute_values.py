@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import json_or_none
+from otel_convlog.readers.parts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,7 @@ def texts(value: object) -> list[str]:
     if isinstance(value, str):
         read = json_or_none(value) if value[:1] == "[" else value
         value = read if isinstance(read, list) else [value]
-    return [str(item) for item in value if item is not None] if isinstance(value, (list, tuple)) else []
+    return [as_text(plain(item)) for item in value if item is not None] if isinstance(value, (list, tuple)) else []
 
 
 def unflattened(attributes: Mapping[str, object], prefix: str) -> Json:

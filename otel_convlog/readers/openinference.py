@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_convlog.jsontext import json_or_none
 from otel_convlog.readers.attribute_values import first_index, text, unflattened
 from otel_convlog.readers.call_span import CallSpan, Kind, Names, Said, Sorted, with_provider_usage
-from otel_convlog.readers.parts import chat_message, text_message, tool_call
+from otel_convlog.readers.parts import as_text, chat_message, text_message, tool_call
 from otel_convlog.readers.whole import is_request, is_response, json_or_text
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _prompts(attributes: Mapping[str, object]) -> list[Json]:
     tree = unflattened(attributes, "llm.prompts.")
     if isinstance(tree, list):
         texts = [item.get("prompt") if isinstance(item, dict) else None for item in tree]
-        return [text_message("user", str(item.get("text", ""))) for item in texts if isinstance(item, dict)]
+        return [text_message("user", as_text(item.get("text", ""))) for item in texts if isinstance(item, dict)]
     return []
 
 
@@ -201,7 +201,7 @@ def _choices(attributes: Mapping[str, object]) -> list[Json]:
     tree = unflattened(attributes, "llm.choices.")
     if isinstance(tree, list):
         texts = [item.get("completion") if isinstance(item, dict) else None for item in tree]
-        return [text_message("assistant", str(item.get("text", ""))) for item in texts if isinstance(item, dict)]
+        return [text_message("assistant", as_text(item.get("text", ""))) for item in texts if isinstance(item, dict)]
     return []
 
 

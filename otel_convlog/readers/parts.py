@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from otel_convlog.jsontext import json_or_none
+from otel_convlog.jsontext import json_or_none, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,11 @@ _MEDIA = {"image-url": "image", "audio-url": "audio", "video-url": "video", "doc
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _BLOCK_KEYS = frozenset({"type", "text", "toolUse", "toolResult", "image", "reasoningContent"})
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}  # LangChain, Gemini, OpenAI
+
+
+def as_text(value: Json) -> str:
+    """Return a value as text: its JSON where it is none."""
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def text_message(role: str, text: str) -> Object:
@@ -50,7 +55,7 @@ def messages_of(value: Json, role: str = "user") -> list[Json]:
 
 def _message(value: Json, role: str) -> Json:
     if not isinstance(value, dict):
-        return text_message(role, value if isinstance(value, str) else str(value))
+        return text_message(role, as_text(value))
     if isinstance(value.get("parts"), list):
         return value
     if isinstance(inner := value.get("message"), dict):  # a choice, or an event's body
@@ -104,7 +109,7 @@ def _are_blocks(blocks: list[Json]) -> bool:
 
 def _part(block: Json) -> Json:
     if not isinstance(block, dict):
-        return {"type": "text", "content": block if isinstance(block, str) else str(block)}
+        return {"type": "text", "content": as_text(block)}
     kind = block.get("type", block.get("block_type"))
     if kind in _TEXT_TYPES and isinstance(text := block.get("text"), str):
         return {"type": "text", "content": text}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_convlog.readers.shapes.values import SYSTEM_ROLES, arguments, declared, function_of, parts_of, result
+from otel_convlog.readers.shapes.values import SYSTEM_ROLES, arguments, declared, function_of, kind_of, parts_of, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +67,7 @@ def _content(message: Object) -> Object:
 def _part(part: Json) -> Json:
     if not isinstance(part, dict):
         return {"text": part}
-    shape = _PARTS.get(str(part.get("type")))
+    shape = _PARTS.get(kind_of(part))
     return part if shape is None else shape(part)
 
 

@@ -9,6 +9,7 @@ from otel_convlog.readers.shapes.values import (
     arguments,
     declared,
     function_of,
+    kind_of,
     modality,
     only_text,
     parts_of,
@@ -67,7 +68,7 @@ def _content(parts: Sequence[Json]) -> Json:
 def _block(part: Json) -> Json:
     if not isinstance(part, dict):
         return {"type": "text", "text": part}
-    shape = _BLOCKS.get(str(part.get("type")))
+    shape = _BLOCKS.get(kind_of(part))
     return part if shape is None else shape(part)
 
 

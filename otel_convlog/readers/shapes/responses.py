@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_convlog.readers.shapes import chat
-from otel_convlog.readers.shapes.values import arguments_text, declared, function_of, only_text, parts_of, text_of
+from otel_convlog.readers.shapes.values import (
+    arguments_text,
+    declared,
+    function_of,
+    kind_of,
+    only_text,
+    parts_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +58,7 @@ def _items(message: Object, *, answers: bool = False) -> list[Json]:
     items: list[Json] = []
     said: list[Json] = []
     for part in parts_of(message):
-        shape = _ITEMS.get(str(part.get("type"))) if isinstance(part, dict) else None
+        shape = _ITEMS.get(kind_of(part)) if isinstance(part, dict) else None
         if shape is None or not isinstance(part, dict):
             said.append(part)
             continue

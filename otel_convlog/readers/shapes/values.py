@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_convlog.jsontext import json_or_none, to_json
-from otel_convlog.readers.parts import chat_message, conventional, tool_call
+from otel_convlog.readers.parts import as_text, chat_message, conventional, tool_call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,12 @@ def parts_of(message: Json) -> list[Json]:
     return parts
 
 
+def kind_of(part: Json) -> str:
+    """Return a part's type; empty where it names none."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return kind if isinstance(kind, str) else ""
+
+
 def only_text(parts: Sequence[Json]) -> Json:
     """Return the text of which alone the parts consist; None where there is more, or less."""
     if len(parts) == 1 and isinstance(part := parts[0], dict) and part.get("type") == "text":
@@ -52,8 +58,8 @@ def text_of(parts: Sequence[Json]) -> str:
 def modality(part: Object) -> str:
     """Return ``image``, ``audio`` or the like for a part that is media."""
     if given := part.get("modality"):
-        return str(given)
-    return str(part.get("mime_type") or "image").partition("/")[0]
+        return as_text(given)
+    return as_text(part.get("mime_type") or "image").partition("/")[0]
 
 
 def result(part: Object) -> Json:

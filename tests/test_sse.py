@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.sse import EventParser, ServerSentEvent
+from otel_convlog.capture.sse import EventParser, ServerSentEvent
 
 STREAM = (
     "\ufeff: a comment\n\n"

@@ -1,0 +1,1 @@
+"""Recording turns without changing the proxy's code."""

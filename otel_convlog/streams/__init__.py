@@ -1,0 +1,58 @@
+"""Streamed answers put together again, so that they read like ones that were not streamed.
+
+One module for each protocol: OpenAI chat, OpenAI responses, Anthropic messages, Gemini.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_convlog.streams.chat import ChatStream
+from otel_convlog.streams.gemini import GeminiStream
+from otel_convlog.streams.messages import MessagesStream
+from otel_convlog.streams.responses import ResponsesStream
+from otel_convlog.streams.texts import chunks_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_convlog.jsontext import Json
+    from otel_convlog.streams.values import Object, Stream
+
+__all__ = ["assemble", "stream_of"]
+
+
+def assemble(events: Iterable[Json]) -> Json:
+    """Put the events of one stream together.
+
+    Args:
+        events: As a proxy recorded them: the decoded chunks, chunks within ``{"type": …, "data": chunk}``, or the text
+            of server-sent events, cut anywhere.
+
+    Returns:
+        An answer in the shape that its protocol has for one that was not streamed, with its usage. Where the stream
+        broke off, what came of it, with a null where the reason for its end would stand. None where the events are of
+        another kind.
+    """
+    stream: Stream | None = None
+    for chunk in chunks_of(events):
+        if stream is None:
+            stream = stream_of(chunk)
+        if stream is not None:
+            stream.add(chunk)
+    return stream.answer() if stream is not None else None
+
+
+def stream_of(chunk: Object) -> Stream | None:
+    """Return what takes the chunks of a stream that begins with this one; None where it is of no known protocol."""
+    kind = chunk.get("type")
+    if isinstance(chunk.get("choices"), list):
+        return ChatStream()
+    if isinstance(kind, str) and kind.startswith("response."):
+        return ResponsesStream()
+    if kind in ("message_start", "content_block_start", "content_block_delta"):
+        return MessagesStream()
+    inner = chunk.get("response")
+    if "candidates" in chunk or (isinstance(inner, dict) and "candidates" in inner):
+        return GeminiStream()
+    return None

@@ -195,12 +195,14 @@ class Assembler:
     def _place_call(self, span: CallSpan, inner: Sequence[Call], now: float) -> None:
         words = digest_of(span) if span.has_content else b""
         same = self._join(inner) if inner else self._waiting.same(span, asked(span), words)
-        if same is not None and not contradict(span, same.spans[0]):
+        if same is not None:
             self._waiting.add(same, [span])
             self._waiting.add(same, self._bare_of_response(span, same.makers))
         elif self._is_known(span, words):
             if span.parent_id is not None:
-                self._done.note(("around", span.parent_id), Written(span.times, {span.maker}))
+                self._done.note(
+                    ("around", span.parent_id), Written(span.times, {span.maker}, {words} if words else set())
+                )
         elif span.has_content:
             self._open(span, now)
         else:
@@ -261,7 +263,7 @@ class Assembler:
             return False
         written = self._done.get(("response", span.response_id)) if span.response_id else None
         if written is not None and span.maker not in written.makers and overlap(span, written.times):
-            return True
+            return not words or not written.words or words in written.words
         written = self._done.get(("words", words)) if words else None
         if written is not None and span.maker not in written.makers and nested(span, written.times):
             return True
@@ -273,7 +275,7 @@ class Assembler:
 
     def _note_done(self, calls: Iterable[Call]) -> None:
         for call in calls:
-            written = Written(call.times, call.makers)
+            written = Written(call.times, call.makers, call.words)
             for key in call.keys:
                 self._done.note(key, written)
             if call.parent_id is not None:

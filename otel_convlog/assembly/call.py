@@ -118,10 +118,12 @@ class Written(NamedTuple):
     Attributes:
         times: When it began and ended, in nanoseconds.
         makers: What made its spans.
+        words: Digests of what was asked and answered last.
     """
 
     times: tuple[int, int]
     makers: set[tuple[str, str]]
+    words: set[bytes]
 
 
 def overlap(span: CallSpan, times: tuple[int, int]) -> bool:

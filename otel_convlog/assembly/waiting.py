@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from otel_convlog.assembly.call import Call, nested, overlap
-from otel_convlog.readers.words import digest_of
+from otel_convlog.readers.words import contradict, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -88,12 +88,16 @@ class WaitingCalls:
             words: A digest of what was said last.
         """
         for call in self._by_response.get(span.response_id, ()) if span.response_id else ():
-            if span.maker not in call.makers and any(overlap(span, known.times) for known in call.spans):
+            if (
+                span.maker not in call.makers
+                and any(overlap(span, known.times) for known in call.spans)
+                and not contradict(span, call.spans[0])
+            ):
                 return call
-        if span.answers and (begun := self._by_asked.get(asked)):
-            return next(iter(begun))
+        for call in self._by_asked.get(asked, ()) if span.answers else ():
+            return call
         parent = self._by_span.get(span.parent_id) if span.parent_id is not None else None
-        if parent is not None:
+        if parent is not None and not contradict(span, parent.spans[0]):
             return parent
         for call in self._by_words.get(words, ()) if words else ():
             if span.maker not in call.makers and any(nested(span, known.times) for known in call.spans):
@@ -170,6 +174,7 @@ class WaitingCalls:
                 self._by_words.setdefault(digest, {})[call] = None
         if call.answered:
             self._unanswered.pop(call, None)
+            _remove(self._by_asked, call.asked, call)
         else:
             self._unanswered[call] = None
 

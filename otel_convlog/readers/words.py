@@ -50,11 +50,16 @@ def digest_of(span: CallSpan) -> bytes:
 
 
 def contradict(one: CallSpan, other: CallSpan) -> bool:
-    """Say whether two spans cannot tell of one call: they ask another thing, and are answered another one."""
-    if one.response_id and other.response_id:
-        return one.response_id != other.response_id
-    if one.has_content is not other.has_content:
+    """Say whether two spans cannot tell of one call: they ask another thing, and are answered another one.
+
+    Other ids alone say nothing: LiteLLM, for one, gives an answer an id of its own.
+    """
+    if not (one.has_content and other.has_content):
         return False
     asked = last_asked(one).strip(), last_asked(other).strip()
+    if not all(asked) or asked[0] == asked[1]:
+        return False
     answers = answered(one).strip(), answered(other).strip()
-    return all(asked) and all(answers) and asked[0] != asked[1] and answers[0] != answers[1]
+    if all(answers):
+        return answers[0] != answers[1]
+    return bool(one.response_id and other.response_id and one.response_id != other.response_id)

@@ -30,6 +30,8 @@ ERROR: Final = "convlog.error"  # JSON
 USAGE: Final = "convlog.usage"  # JSON
 DURATION_MS: Final = "convlog.duration_ms"  # int or float
 UPDATED_AT: Final = "convlog.updated_at"  # as docs/format.md has times
+ATTEMPTS: Final = "convlog.attempts"  # JSON array: the upstream calls before the last one
+ASSEMBLE: Final = "convlog.assemble"  # bool: what the client was streamed is to be put together
 EXACT: Final = "convlog.exact"  # JSON object: fields whose value is no string that an attribute can hold, e.g. null
 
 UPSTREAM_EVENTS_EVENT: Final = "convlog.upstream_events"  # span event, one at most

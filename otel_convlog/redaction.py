@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 SECRET_HEADERS = frozenset(
     {
@@ -23,6 +24,11 @@ SECRET_HEADERS = frozenset(
 
 HEADER_ATTRIBUTES = frozenset({"llm.headers", "gen_ai.headers"})
 _HEADER_ATTRIBUTE = re.compile(r"http\.(request|response)\.header\.")
+_SECRET_PARAMETER = re.compile(
+    r"(api[-_]?)?key|(access[-_]?|auth[-_]?|id[-_]?)?token|secret|password|sig|signature|x-(amz|goog)-(signature|credential)"
+    r"|x-amz-security-token|code",
+    re.IGNORECASE,
+)
 _LONGEST_HEADERS = 1 << 14
 
 _SHORTEST_SHOWN = 9  # of more than 8 characters the first and last four are shown
@@ -50,6 +56,26 @@ def sanitize_headers(headers: object) -> dict[str, object]:
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
             continue
     return sanitized
+
+
+def sanitize_url(url: str) -> str:
+    """Mask what a URL holds of secrets: a password, and the values of parameters that are keys or signatures."""
+    if "?" not in url and "@" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+        query = "&".join(_without_secret(pair) for pair in parts.query.split("&"))
+        user, at, host = parts.netloc.rpartition("@")
+        name, colon, _ = user.partition(":")
+        netloc = f"{name}:***@{host}" if colon else f"{user}{at}{host}"
+        return urlunsplit(parts._replace(netloc=netloc, query=query))
+    except ValueError:  # no URL, so nobody knows what is secret in it
+        return url.partition("?")[0]
+
+
+def _without_secret(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    return f"{name}{equals}***" if equals and _SECRET_PARAMETER.fullmatch(unquote(name)) else pair
 
 
 def sanitize_header_attribute(name: str, value: object) -> object:

@@ -12,11 +12,13 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
 
+from otel_convlog import attempts, open_turns
 from otel_convlog import attributes as names
-from otel_convlog import open_turns
 from otel_convlog._version import __version__
+from otel_convlog.attempts import Attempt, json_array
+from otel_convlog.attempts import json_text as _json
+from otel_convlog.current import within
 from otel_convlog.identity.explicit import named_conversation
-from otel_convlog.jsontext import CAREFUL_MARK, to_json
 from otel_convlog.redaction import sanitize_headers
 from otel_convlog.settings import switched_off
 from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
@@ -82,6 +84,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_attempts",
         "_client_events",
         "_context_token",
         "_end_lock",
@@ -151,6 +154,7 @@ class Turn:
             self._fields[names.EXACT] = _json(exact)
         # Event, time, event, time, …: both are added in one step, and the garbage collector has nothing to do with
         # them.
+        self._attempts: list[Attempt] = []
         self._upstream_events: list[str | int] = []
         self._client_events: list[str | int] = []
         self._end_lock = threading.Lock()
@@ -211,6 +215,27 @@ class Turn:
         # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/)
         self._fail(attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
 
+    def begin_attempt(self, url: str, body: object, headers: object = None) -> Attempt | None:
+        """Begin to record an upstream call, for hooks of HTTP clients.
+
+        Of several, the last one's request, answer and events become the turn's, where the proxy records none itself;
+        the others stand in ``otel.attempts``.
+
+        Returns:
+            What the call's answer is recorded with; None where nothing is recorded.
+        """
+        if self._span is None:
+            return None
+        attempt = Attempt(url, body, headers)
+        self._attempts.append(attempt)
+        return attempt
+
+    @_never_raises
+    def assemble_answer(self) -> None:
+        """Have the answer that the client is streamed put together, by the exporter, as its `client_response`."""
+        if self._span is not None:
+            self._fields[names.ASSEMBLE] = True
+
     @_never_raises
     def finalize(self, *, usage: object = None, duration_ms: float | None = None) -> None:
         """End the turn: its span ends, and it goes to the exporter. A second call does nothing.
@@ -232,7 +257,7 @@ class Turn:
     def __enter__(self) -> Self:
         if self._span is not None and self._context_token is None:
             self._entered = self._span
-            self._context_token = context_api.attach(trace.set_span_in_context(self._span))
+            self._context_token = context_api.attach(within(self, self._span))
         return self
 
     def __exit__(
@@ -287,6 +312,11 @@ class Turn:
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
         fields: dict[str, AttributeValue] = {**figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
+        upstream_events = self._upstream_events
+        if self._attempts:
+            given = attempts.fields_of(list(self._attempts))
+            fields.update(given)
+            upstream_events = upstream_events or self._attempts[-1].events
         fields.update(dict(self._fields))  # a snapshot: another thread may still be attaching
         if usage is not None:
             fields[names.USAGE] = _json(usage)
@@ -294,17 +324,14 @@ class Turn:
         fields.update({name: fields.pop(name) for name in _MOST_NEEDED if name in fields})
         span.set_attributes(fields)
         for name, events in (
-            (names.UPSTREAM_EVENTS_EVENT, self._upstream_events),
+            (names.UPSTREAM_EVENTS_EVENT, upstream_events),
             (names.CLIENT_EVENTS_EVENT, self._client_events),
         ):
             if events:
                 span.add_event(name, self._event_attributes(list(events)), end_time)
 
     def _event_attributes(self, events: list[str | int]) -> dict[str, AttributeValue]:
-        texts = cast("list[str]", events[0::2])
-        array = "[" + ",".join(texts) + "]"
-        if any(text.startswith(CAREFUL_MARK) for text in texts):
-            array = CAREFUL_MARK + array
+        array = json_array(cast("list[str]", events[0::2]))
         started_ns = self._started_ns
         offsets_ns = [arrived_ns - started_ns for arrived_ns in cast("list[int]", events[1::2])]
         return {names.EVENTS: array, names.OFFSETS_NS: _json(offsets_ns)}
@@ -368,8 +395,3 @@ def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
     head.update(genai_attributes(str(head[names.ROUTE]), str(head[names.CLIENT_MODEL]), str(head[names.BACKEND])))
     span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
     return span if span.is_recording() else None
-
-
-def _json(value: object) -> str:
-    # Not kept as bytes, for events either: orjson's buffer is far larger than a small value, and costly to keep.
-    return to_json(value).decode()

@@ -436,6 +436,22 @@ def test_a_proxy_s_turn_whose_upstream_call_is_instrumented_is_logged_once(
     assert turn["backend"] == "b"
 
 
+@pytest.mark.parametrize("answer", ["hi there", "something else"])
+def test_a_streamed_call_without_an_id_is_the_turn_s_by_its_words(answer: str, traced: Traced) -> None:
+    request = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    turn = otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=True, client_request=request)
+    context = trace.set_span_in_context(trace.INVALID_SPAN)
+    for attributes in (
+        {**call("hello", None), "logfire.span_type": "span"},
+        {**call("hello", answer), "logfire.msg_template": "streaming response from m"},
+    ):
+        traced.tracer.start_span("chat m", context, attributes=attributes).end()
+    for piece in ("hi", " there"):
+        otel_convlog.append_upstream_event(turn, {"id": "r1", "choices": [{"delta": {"content": piece}}]})
+    otel_convlog.finalize_turn(turn)
+    assert len(traced.turns()) == (1 if answer == "hi there" else 2)
+
+
 def test_many_turns_of_a_proxy_at_once_are_logged_once_each(traced: Traced) -> None:
     turns = []
     for number in range(8):

@@ -36,7 +36,7 @@ class WaitingCalls:
         self._by_words: dict[bytes, dict[Call, None]] = {}
         self._by_parent: dict[int, dict[Call, None]] = {}
         self._by_asked: dict[bytes, dict[Call, None]] = {}
-        self._unanswered: dict[Call, None] = {}
+        self._without_id: dict[Call, None] = {}
         self._touched: dict[Call, None] = {}
         self.bytes = 0
 
@@ -105,11 +105,11 @@ class WaitingCalls:
         return None
 
     def that_may_stand_in(self, trace_id: int, response_ids: Collection[str]) -> list[Call]:
-        """Return the calls that a turn of the proxy's may be about: of its trace, with its answers' ids, or failed."""
+        """Return the calls that a turn of the proxy's may be about: of its trace, with its answers' ids, or with none."""
         found = dict(self._by_trace.get(trace_id, {}))
         for response_id in response_ids:
             found.update(self._by_response.get(response_id, {}))
-        found.update(self._unanswered)
+        found.update(self._without_id)
         return list(found)
 
     def add(self, call: Call, spans: Iterable[CallSpan]) -> None:
@@ -144,7 +144,7 @@ class WaitingCalls:
     def let_go(self, call: Call) -> None:
         """Forget a call."""
         del self._held[call]
-        self._unanswered.pop(call, None)
+        self._without_id.pop(call, None)
         for span in call.spans:
             self.bytes -= span.size
             if self._by_span.get(span.span_id) is call:
@@ -173,10 +173,11 @@ class WaitingCalls:
                 call.words.add(digest)
                 self._by_words.setdefault(digest, {})[call] = None
         if call.answered:
-            self._unanswered.pop(call, None)
             _remove(self._by_asked, call.asked, call)
+        if any(span.response_id for span in call.spans):
+            self._without_id.pop(call, None)
         else:
-            self._unanswered[call] = None
+            self._without_id[call] = None
 
 
 def _remove(index: dict[_K, dict[Call, None]], key: _K, call: Call) -> None:

@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from otel_convlog import attributes as names
-from otel_convlog.jsontext import to_json
-from otel_convlog.readers.parts import plain_text
-from otel_convlog.readers.words import last_asked
+from otel_convlog.jsontext import json_or_none, to_json
+from otel_convlog.readers.words import answered, last_asked
+from otel_convlog.streams import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ class TurnWords:
         """Say whether a call was made within the turn, as the turn's own.
 
         Where one trace holds both, it was, unless their answers show that the call is another one (a guardrail's, say).
-        Else the id of the answer tells, or, where there was none, what the user has said last.
+        Else the id of the answer tells, or, where there is none, what was asked and answered.
 
         Args:
             spans: What is known of the call.
@@ -50,15 +50,16 @@ class TurnWords:
             return False
         if any(span.response_id and span.response_id in self.response_ids for span in spans):
             return True
-        answered = [message for span in spans for message in span.said.answers or ()]
+        answers = [text for span in spans if (text := answered(span).strip())]
         if self.shares_trace(spans):
-            words = [text for message in answered if (text := plain_text(message))]
-            streamed = any(event.name.startswith(names.PREFIX) for event in self._turn.events)
             logged = list(self._texts(_ANSWERS))
-            return not words or not logged or streamed or _stand_in(words, logged)
-        if answered or any(span.said.answers_it for span in spans):
+            streamed = any(event.name.startswith(names.PREFIX) for event in self._turn.events)
+            return not answers or not logged or streamed or _stand_in(answers, logged)
+        if not _stand_in(filter(None, map(last_asked, spans)), list(self._texts(_REQUESTS))):
             return False
-        return _stand_in(filter(None, map(last_asked, spans)), list(self._texts(_REQUESTS)))
+        if any(span.response_id for span in spans):  # which is none of the turn's
+            return False
+        return not answers or _stand_in(answers, [*self._texts(_ANSWERS), *self._assembled()])
 
     def shares_trace(self, spans: Sequence[CallSpan]) -> bool:
         """Say whether one trace holds both the turn and a call."""
@@ -71,6 +72,11 @@ class TurnWords:
             self._ids = frozenset(found for text in self._texts(_ANSWERS) for found in _ID.findall(text))
         return self._ids
 
+    def _assembled(self) -> Iterator[str]:
+        for event in self._turn.events:
+            if isinstance(text := (event.attributes or {}).get(names.EVENTS), str):
+                yield _assembled(text)
+
     def _texts(self, of: Sequence[str]) -> Iterator[str]:
         attributes = self._turn.attributes or {}
         for name in of:
@@ -80,6 +86,12 @@ class TurnWords:
             for event in self._turn.events:
                 if isinstance(text := (event.attributes or {}).get(names.EVENTS), str):
                     yield text
+
+
+def _assembled(text: str) -> str:
+    """Return the JSON of what the events of a stream come to."""
+    events = json_or_none(text)
+    return to_json(assemble(events)).decode() if isinstance(events, list) else ""
 
 
 def _stand_in(words: Iterable[str], texts: Sequence[str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from opentelemetry.sdk.trace import SpanLimits
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import from_json
 from otel_convlog.record import StreamEvents, TurnRecord
+from otel_convlog.streams import assemble
 from otel_convlog.times import TIME_PATTERN, format_time
 from otel_convlog.turn import turn_id
 
@@ -46,7 +49,7 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     upstream_events = _stream_events(span, names.UPSTREAM_EVENTS_EVENT, fields)
     client_events = _stream_events(span, names.CLIENT_EVENTS_EVENT, fields)
     updated_at = attributes.get(names.UPDATED_AT)
-    return TurnRecord(
+    record = TurnRecord(
         turn_id=turn_id(context.trace_id, context.span_id),
         route=fields.plain(names.ROUTE),
         client_model=fields.plain(names.CLIENT_MODEL),
@@ -76,7 +79,28 @@ def read(span: ReadableSpan) -> TurnRecord | None:
             for name, value in attributes.items()
             if isinstance(value, str) and not name.startswith(names.PREFIX)
         },
-        trace=_trace(span, context, fields.truncated),
+        trace=_trace(span, context, fields),
+    )
+    return _assembled(record) if attributes.get(names.ASSEMBLE) is True else record
+
+
+def _assembled(record: TurnRecord) -> TurnRecord:
+    """Put together what the client was streamed, and take the usage from it, where the proxy has given neither."""
+    events = record.client_events.events
+    if not events:
+        return record
+    counts = Counter(event.get("type") for event in events if isinstance(event, dict))
+    summary: dict[str, Json] = {"event_counts": {str(kind): count for kind, count in counts.items()}}
+    answer = assemble(events)
+    usage: Json = None
+    if isinstance(answer, dict):
+        usage = answer.get("usage", answer.get("usageMetadata"))
+        summary["response"] = answer
+    return replace(
+        record,
+        client_response=answer if record.client_response is None else record.client_response,
+        stream_summary=record.stream_summary or summary,
+        usage=usage if record.usage is None else record.usage,
     )
 
 
@@ -145,7 +169,9 @@ def _duration_ms(given: object, span_ns: int) -> float:
     return round(span_ns / 1e6)
 
 
-def _trace(span: ReadableSpan, context: SpanContext, truncated: list[Json]) -> dict[str, Json]:
+def _trace(span: ReadableSpan, context: SpanContext, fields: _Fields) -> dict[str, Json]:
+    truncated = fields.truncated
+    attempts = fields.json(names.ATTEMPTS)
     of_events = sum(event.dropped_attributes for event in span.events)
     counts = {"attributes": span.dropped_attributes + of_events, "events": span.dropped_events}
     lost: dict[str, Json] = {kind: count for kind, count in counts.items() if count}
@@ -162,4 +188,6 @@ def _trace(span: ReadableSpan, context: SpanContext, truncated: list[Json]) -> d
     }
     if lost:
         trace["lost"] = lost
+    if attempts:
+        trace["attempts"] = attempts
     return trace

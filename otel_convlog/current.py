@@ -1,0 +1,26 @@
+"""The turn that a context is in, for the hooks of HTTP clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from opentelemetry import context as context_api
+from opentelemetry import trace
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from otel_convlog.turn import Turn
+
+_KEY = context_api.create_key("convlog-turn")
+
+
+def within(turn: Turn, span: Span) -> Context:
+    """Return the current context with a turn, and its span, as the current ones."""
+    return context_api.set_value(_KEY, turn, trace.set_span_in_context(span))
+
+
+def current_turn() -> Turn | None:
+    """Return the turn of the innermost ``with`` block, or of the request that is being captured."""
+    return cast("Turn | None", context_api.get_value(_KEY))

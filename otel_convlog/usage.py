@@ -15,9 +15,9 @@ _OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount")
 
 # The same providers' words: an object in the usage (or the usage itself), and the name in it.
 _COMMON = {
-    "input_tokens": tuple(("", name) for name in _INPUT),
-    "output_tokens": tuple(("", name) for name in _OUTPUT),
-    "total_tokens": (("", "total_tokens"), ("", "totalTokenCount")),
+    "input_tokens": tuple(("", name) for name in (*_INPUT, "input")),  # the last are Langfuse's
+    "output_tokens": tuple(("", name) for name in (*_OUTPUT, "output")),
+    "total_tokens": (("", "total_tokens"), ("", "totalTokenCount"), ("", "total")),
     "cache_read_input_tokens": (
         ("", "cache_read_input_tokens"),
         ("prompt_tokens_details", "cached_tokens"),

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import otel_convlog
 from otel_convlog.assembly import content_capture
+from otel_convlog.capture import ConvlogMiddleware, uninstrument_httpx
+from otel_convlog.capture.routes import Routes
 from otel_convlog.identity import clients
 from otel_convlog.readers import gen_ai, openinference
 from otel_convlog.redaction import SECRET_HEADERS
@@ -30,6 +32,7 @@ _RECORDING = (_ROOT / "docs" / "recording.md").read_text("utf-8")
 _DURABILITY = (_ROOT / "docs" / "durability.md").read_text("utf-8")
 _DELIVERY = (_ROOT / "docs" / "delivery.md").read_text("utf-8")
 _FORMAT = (_ROOT / "docs" / "format.md").read_text("utf-8")
+_CAPTURE = (_ROOT / "docs" / "capture.md").read_text("utf-8")
 _IDENTITY = (_ROOT / "docs" / "identity.md").read_text("utf-8")
 _SOURCES = (_ROOT / "docs" / "sources.md").read_text("utf-8")
 
@@ -112,7 +115,36 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
     (written,) = document["turns"]
     tables = _FORMAT.partition("## Values")[0]
     named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*)\|", tables, re.MULTILINE))))
-    assert named == {*document, *written, *written["otel"], "lost", "thread", "scope", "evidence_read", "spans"}
+    assert named == {
+        *document,
+        *written,
+        *written["otel"],
+        "lost",
+        "thread",
+        "scope",
+        "evidence_read",
+        "spans",
+        "attempts",
+    }
+
+
+def test_the_documented_capture_is_two_lines_that_run() -> None:
+    namespace: dict[str, Any] = {}
+    try:
+        exec(compile(_blocks(_CAPTURE, "python")[0], "capture.md", "exec"), namespace)  # noqa: S102
+    finally:
+        uninstrument_httpx()
+    assert [entry.cls for entry in namespace["app"].user_middleware] == [ConvlogMiddleware]
+
+
+def test_the_table_of_captured_paths_is_the_routes() -> None:
+    rows = re.findall(r"^\| (`/.*?) \| `(\w+)` \|$", _CAPTURE, re.MULTILINE)
+    assert len(rows) == 4
+    for paths, route in rows:
+        for path in re.findall(r"`([^`]+)`", paths):
+            matched = Routes().match("/prefix" + path.replace("…", "m"))
+            assert matched is not None
+            assert matched.route.name == route
 
 
 def test_the_table_of_token_counts_is_the_readers() -> None:

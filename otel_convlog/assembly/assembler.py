@@ -183,11 +183,11 @@ class Assembler:
             self._waiting.wait_for(call, span.parent_id, now)
         if span.kind is Kind.CALL:  # what is within it and says otherwise is a call of its own
             inner = [call for call in inner if not contradict(span, call.spans[0])]
-        if span.kind is Kind.AROUND or sum(call.answered for call in inner) > 1:
+        if span.kind is not Kind.CALL or sum(call.answered for call in inner) > 1:
             for call in inner:
                 call.around.append(span.without_content())
             # An agent of which no call can be seen is the turn itself.
-            if not inner and span.said.asks and not self._holds_calls(span):
+            if not inner and span.kind is Kind.AGENT and span.said.asks and not self._holds_calls(span):
                 self._open(span, now)
             return
         self._place_call(span, inner, now)
@@ -265,7 +265,8 @@ class Assembler:
         if written is not None and span.maker not in written.makers and overlap(span, written.times):
             return not words or not written.words or words in written.words
         written = self._done.get(("words", words)) if words else None
-        if written is not None and span.maker not in written.makers and nested(span, written.times):
+        twice = written is not None and span.started_ns == written.times[0]  # as in WaitingCalls.same
+        if written is not None and nested(span, written.times) and (twice or span.maker not in written.makers):
             return True
         if ("around", span.span_id) in self._done or ("span", span.span_id) in self._done:
             return True

@@ -100,12 +100,15 @@ class WaitingCalls:
         if parent is not None and not contradict(span, parent.spans[0]):
             return parent
         for call in self._by_words.get(words, ()) if words else ():
-            if span.maker not in call.makers and any(nested(span, known.times) for known in call.spans):
-                return call
+            for known in call.spans:
+                # LiteLLM may write a stream twice, and gives both spans the time at which the call began.
+                twice = span.maker == known.maker and span.started_ns == known.started_ns
+                if twice or (span.maker not in call.makers and nested(span, known.times)):
+                    return call
         return None
 
     def that_may_stand_in(self, trace_id: int, response_ids: Collection[str]) -> list[Call]:
-        """Return the calls that a turn of the proxy's may be about: of its trace, with its answers' ids, or with none."""
+        """Return the calls that a turn of the proxy's may be about: of its trace, with its ids, or without any."""
         found = dict(self._by_trace.get(trace_id, {}))
         for response_id in response_ids:
             found.update(self._by_response.get(response_id, {}))

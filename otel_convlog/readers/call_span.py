@@ -27,11 +27,13 @@ class Kind(Enum):
 
     Attributes:
         CALL: One call of a model.
-        AROUND: An agent, a chain, a workflow: what it says, the calls in it say too.
+        AGENT: A run of an agent: what it says, the calls in it say too, where they can be seen.
+        AROUND: A chain, a workflow, anything else that stands around calls and is none.
         OTHER: Anything else: an embedding, a retrieval, a tool.
     """
 
     CALL = "call"
+    AGENT = "agent"
     AROUND = "around"
     OTHER = "other"
 

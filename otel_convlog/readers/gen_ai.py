@@ -43,6 +43,7 @@ _CERTAIN = frozenset(
         "pydantic_ai.all_messages",
         "all_messages_events",
         "gcp.vertex.agent.llm_request",
+        "mlflow.spanType",
     }
 )
 MARKS = _CERTAIN | {"request_data"}  # Logfire before it had the conventions' names; anybody may have a name like that
@@ -58,7 +59,7 @@ _KINDS = {
     "generate_content": Kind.CALL,
     "responses": Kind.CALL,
     "messages": Kind.CALL,
-    "invoke_agent": Kind.AROUND,
+    "invoke_agent": Kind.AGENT,
     "invoke_workflow": Kind.AROUND,
     "agent_step": Kind.AROUND,
     "execute_task": Kind.AROUND,
@@ -92,6 +93,8 @@ _VERCEL = (  # ai.operationId
     (re.compile(r"ai\.(generate|stream)(Text|Object)\.do(Generate|Stream)"), Kind.CALL),
     (re.compile(r"ai\.(generate|stream)(Text|Object)"), Kind.AROUND),
 )
+_MLFLOW = {"CHAT_MODEL": Kind.CALL, "LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHAIN": Kind.AROUND}
+_OTHER_WORDS = frozenset({"EMBEDDING", "RERANKER", "RETRIEVER", "TOOL", "GUARDRAIL", "EVALUATOR"})
 _AROUND = re.compile(r"agent|workflow|chain", re.IGNORECASE)
 _AGENTS_OWN = frozenset({"all_messages_events", "pydantic_ai.all_messages"})
 _NOT_OF_A_CALL = re.compile(r"embed|rerank|retriev|tool|moderat|image|speech|transcri", re.IGNORECASE)
@@ -141,6 +144,7 @@ _FIRST_CHUNK = frozenset(
     }
 )
 
+_FORMAT = "mlflow.message.format"
 _MODEL = ("gen_ai.request.model", "llm.request.model", "ai.model.id", "langfuse.observation.model.name")
 _RESPONSE_MODEL = ("gen_ai.response.model", "llm.response.model", "ai.response.model")
 _PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.vendor", "ai.model.provider")
@@ -232,7 +236,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         said=said,
         route=_route(span, attributes, response_id),
         client_model=text(attributes, *_MODEL) or text(said.request or {}, "model"),
-        backend=text(attributes, *_PROVIDER) or _provider_of_logfire(span),
+        backend=text(attributes, *_PROVIDER) or _provider_of_logfire(span) or _text(nested(attributes.get(_FORMAT))),
         stream=answers or _streams(attributes),
         response_id=response_id,
         response_model=text(attributes, *_RESPONSE_MODEL),
@@ -246,22 +250,33 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
 
 
 def _kind(span: ReadableSpan, attributes: Mapping[str, object]) -> Kind:
-    if vercel := text(attributes, "ai.operationId"):
-        return next((kind for pattern, kind in _VERCEL if pattern.fullmatch(vercel)), Kind.OTHER)
+    special = _kind_of_vendor(attributes)
+    if special is not None:
+        return special
     operation = text(attributes, "gen_ai.operation.name").lower()
-    if attributes.get("logfire.span_type") == "pending_span":  # its beginning, for those who watch
-        return Kind.OTHER
-    of_span = text(attributes, *_SPAN_KIND).lower()
-    # LangSmith has operations for what is none of them: a chain is a chat there.
-    known = _SPAN_KINDS.get(of_span) if "langsmith.span.kind" in attributes else None
-    known = known or _KINDS.get(operation) or _SPAN_KINDS.get(of_span)
+    known = _KINDS.get(operation) or _SPAN_KINDS.get(text(attributes, *_SPAN_KIND).lower())
     if known is not None:
         return known
     described = operation or text(attributes, "llm.request.type") or span.name
     if _NOT_OF_A_CALL.search(described):
         return Kind.OTHER
-    around = _AROUND.search(described) or not _AGENTS_OWN.isdisjoint(attributes)
-    return Kind.AROUND if around else Kind.CALL
+    if not _AGENTS_OWN.isdisjoint(attributes):
+        return Kind.AGENT
+    return Kind.AROUND if _AROUND.search(described) else Kind.CALL
+
+
+def _kind_of_vendor(attributes: Mapping[str, object]) -> Kind | None:
+    """Return what a span stands for where a vendor's own word for it counts before the conventions'."""
+    if vercel := text(attributes, "ai.operationId"):
+        return next((kind for pattern, kind in _VERCEL if pattern.fullmatch(vercel)), Kind.OTHER)
+    if mlflow := nested(attributes.get("mlflow.spanType")):
+        return _MLFLOW.get(str(mlflow), Kind.OTHER)
+    # Logfire's pending span is the beginning of one, for those who watch; LiteLLM calls an embedding a generation too.
+    pending = attributes.get("logfire.span_type") == "pending_span"
+    if pending or text(attributes, "openinference.span.kind") in _OTHER_WORDS:
+        return Kind.OTHER
+    # LangSmith has operations for what is none of them: a chain is a chat there.
+    return _SPAN_KINDS.get(text(attributes, "langsmith.span.kind").lower())
 
 
 def _route(span: ReadableSpan, attributes: Mapping[str, object], response_id: str) -> str:
@@ -299,6 +314,10 @@ def _previous_response(texts: dict[str, str]) -> str:
         return ""
     del texts["gen_ai.conversation.id"]
     return named
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _provider_of_logfire(span: ReadableSpan) -> str:

@@ -9,7 +9,7 @@ from otel_convlog.readers.attribute_values import first_index, nested, plain, un
 from otel_convlog.readers.call_span import Said
 from otel_convlog.readers.event_content import read_event_list, read_events
 from otel_convlog.readers.parts import messages_of, parts_of, text_message
-from otel_convlog.readers.vendor_content import read_adk, read_ai_sdk, read_logfire, read_one_value
+from otel_convlog.readers.vendor_content import read_adk, read_ai_sdk, read_logfire, read_mlflow, read_one_value
 from otel_convlog.readers.whole import json_or_text
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ CONTENT = frozenset(
         "langfuse.observation.output",
         "gcp.vertex.agent.llm_request",
         "gcp.vertex.agent.llm_response",
+        "mlflow.spanInputs",
+        "mlflow.spanOutputs",
         "ai.result.text",
         "ai.result.object",
         "ai.result.toolCalls",
@@ -66,6 +68,7 @@ CONTENT_PREFIXES = (
     "llm.prompts.",
     "llm.completions.",
     "llm.request.functions.",
+    "SpanAttributes.LLM_",
 )
 
 
@@ -112,8 +115,15 @@ def _messages(said: Said, name: str, value: object, role: str = "user") -> list[
         return value
 
 
+_PROMPTS = (
+    ("gen_ai.prompt.", "gen_ai.completion."),
+    ("llm.prompts.", "llm.completions."),
+    ("SpanAttributes.LLM_PROMPTS.", "SpanAttributes.LLM_COMPLETIONS."),  # LiteLLM 1.6x meant the first ones
+)
+
+
 def _of_flattened(said: Said, attributes: Mapping[str, object]) -> None:
-    for prompts, completions in (("gen_ai.prompt.", "gen_ai.completion."), ("llm.prompts.", "llm.completions.")):
+    for prompts, completions in _PROMPTS:
         if not said.asks and isinstance(tree := unflattened(attributes, prompts), list):
             said.messages = messages_of(tree)
             said.missing = first_index(attributes, prompts)
@@ -132,6 +142,8 @@ def _system(value: Json) -> list[Json]:
 
 def _functions(attributes: Mapping[str, object]) -> Json:
     functions = unflattened(attributes, "llm.request.functions.")
+    if functions is None:
+        functions = unflattened(attributes, "SpanAttributes.LLM_REQUEST_FUNCTIONS.")
     if not isinstance(functions, list):
         return None
     tools: list[Json] = []
@@ -151,4 +163,5 @@ _FORMS: tuple[Callable[[Said, Mapping[str, object]], None], ...] = (
     read_logfire,
     read_event_list,
     read_adk,
+    read_mlflow,
 )

@@ -70,7 +70,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         attributes: Its attributes.
     """
     kind = _KINDS.get(text(attributes, "openinference.span.kind").upper(), Kind.OTHER)
-    if kind is Kind.OTHER:
+    if kind is Kind.OTHER or "embedding" in text(attributes, *_RESPONSE_MODEL):  # older LiteLLM calls one LLM too
         return None
     said = _said(attributes) if kind is Kind.CALL else Said()
     request = said.request or {}

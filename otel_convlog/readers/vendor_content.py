@@ -23,6 +23,16 @@ def read_one_value(said: Said, attributes: Mapping[str, object]) -> None:
     for name in ("gen_ai.completion", "gen_ai.output", "langfuse.observation.output"):
         if not said.answers_it and (value := attributes.get(name)) is not None:
             whole.answer(said, whole.json_or_text(value))
+    said.usage = said.usage or nested(attributes.get("langfuse.observation.usage_details"))
+
+
+def read_mlflow(said: Said, attributes: Mapping[str, object]) -> None:
+    """Take MLflow's inputs and outputs: nearly always a request and an answer as their API has them."""
+    if not said.asks:
+        whole.ask(said, whole.json_or_text(attributes.get("mlflow.spanInputs")))
+    if not said.answers_it:
+        whole.answer(said, whole.json_or_text(attributes.get("mlflow.spanOutputs")))
+    said.usage = said.usage or nested(attributes.get("mlflow.chat.tokenUsage"))
 
 
 def read_logfire(said: Said, attributes: Mapping[str, object]) -> None:

@@ -320,6 +320,16 @@ def test_a_call_waits_a_moment_for_the_span_around_it(traced: Traced, monkeypatc
     assert len(traced.turns()) == 1
 
 
+def test_a_call_that_says_something_else_than_the_one_written_before_within_it_is_a_turn(traced: Traced) -> None:
+    outer = traced.tracer.start_span("chat m", attributes=call("what is the weather", "21 degrees"))
+    with trace.use_span(outer), traced.span(call("translate: weather", "Wetter")):
+        pass
+    traced.exporter.force_flush()
+    assert len(traced.written()) == 1
+    outer.end()
+    assert sorted(map(answer_of, traced.turns())) == ["21 degrees", "Wetter"]
+
+
 def test_a_parent_in_another_process_is_not_waited_for(traced: Traced) -> None:
     remote = NonRecordingSpan(SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)))
     with trace.use_span(remote), traced.span(call()):

@@ -263,14 +263,17 @@ class Assembler:
             return False
         written = self._done.get(("response", span.response_id)) if span.response_id else None
         if written is not None and span.maker not in written.makers and overlap(span, written.times):
-            return not words or not written.words or words in written.words
+            return written.agrees(words)
         written = self._done.get(("words", words)) if words else None
         twice = written is not None and span.started_ns == written.times[0]  # as in WaitingCalls.same
         if written is not None and nested(span, written.times) and (twice or span.maker not in written.makers):
             return True
-        if ("around", span.span_id) in self._done or ("span", span.span_id) in self._done:
+        if ("span", span.span_id) in self._done:
             return True
-        if span.parent_id is not None and ("span", span.parent_id) in self._done:
+        related: list[Key] = [("around", span.span_id)]
+        if span.parent_id is not None:
+            related.append(("span", span.parent_id))
+        if any((known := self._done.get(key)) is not None and known.agrees(words) for key in related):
             return True
         return any(turn.holds([span]) for turn in self._last_turns)
 

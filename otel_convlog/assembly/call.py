@@ -125,6 +125,10 @@ class Written(NamedTuple):
     makers: set[tuple[str, str]]
     words: set[bytes]
 
+    def agrees(self, words: bytes) -> bool:
+        """Say whether a span with these words may be of the call: what says something else is of another one."""
+        return not words or not self.words or words in self.words
+
 
 def overlap(span: CallSpan, times: tuple[int, int]) -> bool:
     """Say whether a span and a call were at the same time: else the same id is of two calls, as in a test's answers."""

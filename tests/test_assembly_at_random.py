@@ -147,7 +147,7 @@ def logged(spans: list[ReadableSpan], sizes: list[int], directory: Path) -> list
     return [turn for path in directory.glob("*/*.json") for turn in read_document(path)["turns"]]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(_CALLS, st.lists(st.integers(1, 5), max_size=8))
 def test_every_call_is_one_turn(calls: list[Call], sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -270,7 +270,7 @@ def _kind_of_vendor(attributes: Mapping[str, object]) -> Kind | None:
     if vercel := text(attributes, "ai.operationId"):
         return next((kind for pattern, kind in _VERCEL if pattern.fullmatch(vercel)), Kind.OTHER)
     if mlflow := nested(attributes.get("mlflow.spanType")):
-        return _MLFLOW.get(str(mlflow), Kind.OTHER)
+        return _MLFLOW.get(_text(mlflow), Kind.OTHER)
     # Logfire's pending span is the beginning of one, for those who watch; LiteLLM calls an embedding a generation too.
     pending = attributes.get("logfire.span_type") == "pending_span"
     if pending or text(attributes, "openinference.span.kind") in _OTHER_WORDS:

@@ -162,6 +162,8 @@ class Assembler:
     def _is_ready(self, now: float) -> Callable[[Call], bool]:
         if self._closed:
             return lambda _: True
+        if not self._waiting:
+            return lambda _: False
         # A turn that had ended before the oldest call began is about none of them.
         under_way = self._under_way(self._waiting.since_ns)
         first = min((turn.number for turn in under_way.values()), default=sys.maxsize)

@@ -23,7 +23,7 @@ from otel_convlog.store.reading import (
 from otel_convlog.store.repair import repair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from otel_convlog.record import IdentifiedTurn
@@ -64,7 +64,9 @@ class ConversationStore:
         """Return the file that a turn belongs into."""
         return conversation_path(self.directory, turn.record.started_at[:_DAY], turn.identity.conversation_id)
 
-    def write(self, path: Path, turns: Sequence[RenderedTurn]) -> None:
+    def write(
+        self, path: Path, turns: Sequence[RenderedTurn], on_written: Callable[[int], object] | None = None
+    ) -> None:
         """Write turns of one file; they are with the operating system when this returns.
 
         A turn whose id the file already holds replaces that one in its place, any other is appended.
@@ -72,9 +74,10 @@ class ConversationStore:
         Args:
             path: Their file, from `path_of`.
             turns: At least one, in the order in which they shall stand.
+            on_written: Told, after each step, how many more of them are written.
 
         Raises:
-            OSError: They could not be written. What was in the file is still there.
+            OSError: Not all could be written. What was in the file is still there.
         """
         rest, repaired = list(turns), False
         while rest:
@@ -88,6 +91,8 @@ class ConversationStore:
                     continue
                 count = self._write_step(file, whole, known or set(), rest)
             rest = rest[count:]
+            if on_written is not None:
+                on_written(count)
 
     def prune(self, *, max_age_days: float | None, max_bytes: int | None) -> int:
         """Remove conversations that are past the bounds; see `otel_convlog.store.retention.prune`."""

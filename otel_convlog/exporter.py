@@ -6,6 +6,10 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
+from contextlib import contextmanager, suppress
+from math import inf
+from threading import get_ident
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -22,7 +26,7 @@ from otel_convlog.settings import Settings
 from otel_convlog.store import ConversationStore, render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -117,6 +121,9 @@ class ConversationSpanExporter(SpanExporter):
         self._written = 0
         self._failed = 0
         self._count_lock = threading.Lock()
+        self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
+        self._set_aside: deque[Sequence[ReadableSpan]] = deque()
+        self._ends = False
         if hasattr(os, "register_at_fork"):
             unlock = weakref.WeakMethod(self._unlock_in_child)
             os.register_at_fork(after_in_child=lambda: (method := unlock()) and method())
@@ -161,11 +168,47 @@ class ConversationSpanExporter(SpanExporter):
             SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
             has refused them; FAILURE where a turn is lost, which the log says.
         """
+        if get_ident() in self._inside:
+            # A signal's handler, or a destructor, has come into the middle of what follows, whose locks are held.
+            self._set_aside.append(spans)
+            return SpanExportResult.SUCCESS
+        result = self._export(spans)
+        with suppress(IndexError):
+            while True:
+                if self._export(self._set_aside.popleft()) is SpanExportResult.FAILURE:
+                    result = SpanExportResult.FAILURE
+        return result
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Write what waits for spans around it, and try again to write what the disk has refused.
+
+        Args:
+            timeout_millis: After that no further file is tried that has been refused before.
+
+        Returns:
+            Whether all turns are with the operating system.
+        """
+        if get_ident() in self._inside:
+            return False
+        return self._flush(last=False, deadline=monotonic() + timeout_millis / 1e3)
+
+    def shutdown(self) -> None:
+        """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
+        if get_ident() in self._inside:  # a signal's handler; who it has interrupted does it when he comes to his end
+            self._ends = True
+            return
+        self._ends = False
+        self._flush(last=True)
+        self._count(0, self._pending.give_up())
+        self._store.close()
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         started = perf_counter()
         try:
-            records, unreadable = self._assembler.add(spans)
-            self._count(0, unreadable)
-            lost = unreadable + self._store_records(records)
+            with self._in_here():
+                records, unreadable = self._assembler.add(spans)
+                self._count(0, unreadable)
+                lost = unreadable + self._store_records(records)
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
@@ -175,23 +218,22 @@ class ConversationSpanExporter(SpanExporter):
         self._prune_beside()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
-        """Write what waits for spans around it, and try again to write what the disk has refused.
-
-        Returns:
-            Whether all turns are with the operating system.
-        """
-        return self._flush(last=False)
-
-    def shutdown(self) -> None:
-        """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
-        self._flush(last=True)
-        self._count(0, self._pending.give_up())
-        self._store.close()
-
-    def _flush(self, *, last: bool) -> bool:
+    @contextmanager
+    def _in_here(self) -> Iterator[None]:
+        self._inside.add(get_ident())
         try:
-            self._store_records(self._assembler.flush(last=last), at_once=True)
+            yield
+        finally:
+            self._inside.discard(get_ident())
+            if self._ends:
+                self.shutdown()
+
+    def _flush(self, *, last: bool, deadline: float = inf) -> bool:
+        try:
+            if self._set_aside:
+                self.export(())
+            with self._in_here():
+                self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
         except Exception:
             _logger.exception("turns could not be written")
         return not self._pending.bytes
@@ -213,14 +255,15 @@ class ConversationSpanExporter(SpanExporter):
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            self._store_records(self._assembler.due())
+            with self._in_here():
+                self._store_records(self._assembler.due())
         except Exception:
             _logger.exception("turns could not be written")
         finally:
             context_api.detach(token)
         self._look_again()
 
-    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False) -> int:
+    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False, deadline: float = inf) -> int:
         """Find the turns' conversations and write them; return how many are lost."""
         by_file: dict[Path, list[RenderedTurn]] = {}
         unreadable = 0
@@ -232,7 +275,7 @@ class ConversationSpanExporter(SpanExporter):
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
         self._count(0, unreadable)
-        return unreadable + self._write(self._pending.take(at_once=at_once), by_file)
+        return unreadable + self._write(self._pending.take(at_once=at_once), by_file, deadline)
 
     def _identified(self, record: TurnRecord) -> IdentifiedTurn:
         if lost := record.trace.get("lost"):
@@ -253,54 +296,69 @@ class ConversationSpanExporter(SpanExporter):
             ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" and set(lost) - {"bounded"} else "",
         )
 
-    def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
+    def _write(
+        self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]], deadline: float
+    ) -> int:
         """Write turns, those that waited before the new ones of the same file; return how many are lost."""
         lost = 0
-        untried = dict(waiting)
+        untried, unseen = dict(waiting), dict(new)
         try:
             for path in waiting:
+                if monotonic() >= deadline:
+                    break
                 lost += self._try_again(path, untried)
             for path, turns in new.items():
                 if self._pending.waits(path):
                     lost += self._keep(path, turns)
                 else:
                     lost += self._try(path, turns)
+                del unseen[path]
         finally:  # also when a signal's handler ends the process here
             for path, turns in untried.items():
                 self._pending.put_back(path, turns)
+            for path, turns in unseen.items():
+                self._keep(path, turns)
         if waiting or new:
             self._pending.settle()
         return lost
 
     def _try_again(self, path: Path, untried: dict[Path, list[RenderedTurn]]) -> int:
         turns = untried[path]
+        steps: list[int] = []
+        lost: list[RenderedTurn] = []
         try:
-            self._store.write(path, turns)
+            self._store.write(path, turns, steps.append)
         except OSError:
-            return 0  # they wait on
+            untried[path] = turns[sum(steps) :]  # they wait on
         except Exception:
-            _logger.exception("%d turns of %s are lost", len(turns), path)
+            lost = turns[sum(steps) :]
+            _logger.exception("%d turns of %s are lost", len(lost), path)
             del untried[path]
-            self._pending.drop(path, turns)
-            self._count(0, len(turns))
-            return len(turns)
-        del untried[path]
-        self._pending.written(path, turns)
-        self._count_written(turns)
-        return 0
+            self._pending.drop(path, lost)
+            self._count(0, len(lost))
+        else:
+            del untried[path]
+        if written := turns[: sum(steps)]:
+            self._pending.written(path, written)
+            self._count_written(written)
+        return len(lost)
 
     def _try(self, path: Path, turns: list[RenderedTurn]) -> int:
+        steps: list[int] = []
+        lost = 0
         try:
-            self._store.write(path, turns)
+            self._store.write(path, turns, steps.append)
         except OSError as error:
-            return self._keep(path, turns, error)
+            lost = self._keep(path, turns[sum(steps) :], error)
         except Exception:
-            _logger.exception("%d turns of %s are lost", len(turns), path)
-            self._count(0, len(turns))
-            return len(turns)
-        self._pending.works()
-        self._count_written(turns)
-        return 0
+            lost = len(turns) - sum(steps)
+            _logger.exception("%d turns of %s are lost", lost, path)
+            self._count(0, lost)
+        else:
+            self._pending.works()
+        if written := turns[: sum(steps)]:
+            self._count_written(written)
+        return lost
 
     def _keep(self, path: Path, turns: list[RenderedTurn], error: OSError | None = None) -> int:
         lost = self._pending.keep(path, turns, error)
@@ -338,5 +396,7 @@ class ConversationSpanExporter(SpanExporter):
     def _unlock_in_child(self) -> None:
         # Another thread of the parent may have held it when the child was forked.
         self._count_lock = threading.Lock()
+        self._inside.clear()
+        self._set_aside.clear()
         self._assembler.reset()
         self._timer = None

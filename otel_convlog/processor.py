@@ -30,11 +30,28 @@ _SHUTDOWN_S = 30.0  # the time that the SDK's own processors take at most
 
 
 class _Mark:
-    """Stands in the queue for the moment when all before it has been written."""
+    """Stands in the queue for the moment when all before it has been handed to the exporter, which is then flushed.
 
-    def __init__(self, *, last: bool = False) -> None:
-        self.reached = threading.Event()
+    Args:
+        deadline: Until when, by `monotonic`, somebody waits for that.
+        last: Whether the writer, and the exporter, end there.
+    """
+
+    def __init__(self, deadline: float, *, last: bool = False) -> None:
+        self.deadline = deadline
         self.last = last
+        self.reached = threading.Event()
+        self.flushed = False
+
+    def reach(self, exporter: ConversationSpanExporter) -> None:
+        """Flush the exporter."""
+        try:
+            if self.last:
+                exporter.shutdown()
+            self.flushed = self.last or exporter.force_flush(max(0, int((self.deadline - monotonic()) * 1e3)))
+        except Exception:
+            _logger.exception("turns could not be written")
+        self.reached.set()
 
 
 class ConversationSpanProcessor(SpanProcessor):
@@ -105,25 +122,26 @@ class ConversationSpanProcessor(SpanProcessor):
         Returns:
             Whether all of them were with the operating system within the time.
         """
-        deadline = monotonic() + timeout_millis / 1e3
-        if not self._pass_mark(_Mark(), deadline):
-            return False
-        return self.exporter.force_flush(max(0, int((deadline - monotonic()) * 1e3)))
+        mark = _Mark(monotonic() + timeout_millis / 1e3)
+        return self._pass_mark(mark) and mark.flushed
 
     def shutdown(self) -> None:
         """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
         if self._closed.is_set():
             return
         self._closed.set()
-        deadline = monotonic() + _SHUTDOWN_S
-        if self._pass_mark(_Mark(last=True), deadline):
-            writer = self._writer
-            if writer is not None:
-                writer.join(max(0.0, deadline - monotonic()))
-            self._write_rest()
-        else:
-            _logger.warning("%d bytes of turns could not be written within %.0f s", self._bytes, _SHUTDOWN_S)
-        self.exporter.shutdown()
+        mark = _Mark(monotonic() + _SHUTDOWN_S, last=True)
+        if not self._pass_mark(mark):
+            _logger.warning(
+                "%d bytes of turns could not be written within %.0f s",
+                self._bytes + self.exporter.waiting_bytes,
+                _SHUTDOWN_S,
+            )
+            return
+        writer = self._writer
+        if writer is not None:
+            writer.join(max(0.0, mark.deadline - monotonic()))
+        self._write_rest()
 
     def _take(self, span: ReadableSpan) -> None:
         if self._closed.is_set():
@@ -162,13 +180,14 @@ class ConversationSpanProcessor(SpanProcessor):
         self._writer = writer
         _flush_at_exit_of_child(self)
 
-    def _pass_mark(self, mark: _Mark, deadline: float) -> bool:
-        """Wait until what was taken before has been handed to the exporter; return whether it was in time."""
+    def _pass_mark(self, mark: _Mark) -> bool:
+        """Wait until what was taken before has been written; return whether it was tried in time."""
         if self._writer is None or not self._writer.is_alive():
             self._write_rest()
+            mark.reach(self.exporter)
             return True
-        self._queue.put(mark)
-        return mark.reached.wait(max(0.0, deadline - monotonic()))
+        self._queue.put(mark)  # the writer does it, since a disk may hang, and who waits wants to go on
+        return mark.reached.wait(max(0.0, mark.deadline - monotonic()))
 
     def _write(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
         """Write until the last mark: the writer thread."""
@@ -189,7 +208,7 @@ class ConversationSpanProcessor(SpanProcessor):
                     break
             self._export(spans, size)
             if isinstance(item, _Mark):
-                item.reached.set()
+                item.reach(self.exporter)
                 if item.last:
                     return
 
@@ -201,7 +220,7 @@ class ConversationSpanProcessor(SpanProcessor):
             except Empty:
                 return
             if isinstance(item, _Mark):
-                item.reached.set()
+                item.reach(self.exporter)
             else:
                 self._export([item[0]], item[1])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.jsontext import MAX_DEPTH, from_any_json, to_indented_json
 from otel_convlog.record import IdentifiedTurn, Identity, StreamEvents, TurnRecord
@@ -66,8 +66,7 @@ class RenderedTurn:
     body: memoryview
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """A document's times, and where in its file they stand."""
 
     created_at: bytes

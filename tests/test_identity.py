@@ -199,6 +199,17 @@ def test_a_turn_names_the_one_that_it_continues(proxy: Proxy) -> None:
     assert [turn["otel"]["identity"] for turn in turns] == ["seed", "prefix", "prefix", "prefix", "prefix"]
 
 
+def test_the_digest_of_a_history_is_not_made_where_it_is_not_needed(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than all else that finding a conversation takes."""
+    first = proxy.turn(chat(user("one")), assistant("1"))
+    monkeypatch.setattr("otel_convlog.identity.identifier.seed_id", None)
+    second = proxy.turn(chat(user("one"), assistant("1"), user("two")), assistant("2"))
+    named = proxy.turn(chat(user("one"), conversation_id="c"), assistant("1"))
+    assert [turn["otel"]["identity"] for turn in (first, second, named)] == ["seed", "prefix", "explicit"]
+
+
 def test_an_edited_answer_makes_a_branch(proxy: Proxy) -> None:
     turns = [
         proxy.turn(chat(user("one")), assistant("1")),

@@ -14,7 +14,10 @@ import binascii
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
+from unicodedata import normalize
 
 import orjson
 
@@ -41,6 +44,9 @@ Object: TypeAlias = "dict[str, Json]"
 # Whole blocks that clients put into what the user or a tool says, and take out again.
 _PASSING_TAGS = ("system-reminder", "environment_details")
 _THOUGHTS = ("<think>", "</think>")
+
+# What begins a mark in UTF-8 that Unicode's composed form has within the letter: accents, Korean, Japanese.
+_DECOMPOSED = (b"\xcc", b"\xcd", b"\xe1\x84", b"\xe3\x82\x99", b"\xe3\x82\x9a")
 
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _ASSISTANT_ROLES = frozenset({"assistant", "model"})
@@ -91,17 +97,21 @@ class History:
 
     Attributes:
         system: What system, developer and instructions say.
+        seams: The numbers of parts of the first message before each further message of the same side.
     """
 
     messages: list[Message] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
+    seams: list[int] = field(default_factory=list)
 
     def side(self, *, assistant: bool) -> Message:
         """Return the message to which the words of this side's next message are added."""
         if not self.messages or self.messages[-1].assistant is not assistant:
             self.messages.append(Message(assistant))
-        elif self.messages[-1].parts:
-            self.messages[-1].parts.append(SEAM)
+        elif parts := self.messages[-1].parts:
+            if len(self.messages) == 1:
+                self.seams.append(len(parts))
+            parts.append(SEAM)
         return self.messages[-1]
 
 
@@ -288,8 +298,11 @@ def _call(part: Object) -> bytes:
 
 def _result(content: Json) -> bytes:
     """Return what a tool gave back."""
-    if isinstance(content, dict):  # Gemini gives an object
-        return _EMPTY + _sorted(content)
+    if isinstance(content, dict):  # Gemini gives an object, in which text stands under a name of the client's choice
+        (only, *more) = content.values() or (None,)
+        if more or not isinstance(only, str):
+            return _EMPTY + _sorted(content)
+        content = only
     said = Message(assistant=False)
     _read_parts(said, content)
     return _EMPTY + essence(said)
@@ -325,16 +338,26 @@ def _texts(content: Json) -> list[str]:
 def essence(message: Message) -> bytes:
     """Return what a message says as bytes that compare; empty where it says nothing.
 
-    Neighbouring texts count as one. The white space around it does not count, nor do blocks that clients put in and
-    take out again.
+    Neighbouring texts count as one, with whatever line breaks a client has put between them. The white space around it
+    does not count, nor do blocks that clients put in and take out again, nor the order of what was called, and came
+    back, at the same time.
     """
     parts = message.parts
     if len(parts) == 1 and isinstance(text := parts[0][1], str):  # nearly all are, and there may be hundreds
         return _framed(TEXT, _said(text, assistant=message.assistant))
-    return b"".join([_framed(kind, value) for kind, value in joined(message)])
+    pieces = joined(message)
+    if len(pieces) > 1:
+        pieces = [
+            piece
+            for kind, run in groupby(pieces, itemgetter(0))
+            for piece in (sorted(run) if kind in (CALL, RESULT) else run)
+        ]
+    return b"".join([_framed(kind, value) for kind, value in pieces])
 
 
 def _framed(kind: bytes, value: bytes) -> bytes:
+    if kind == TEXT:
+        value = value.replace(b"\n", b"")
     return kind + len(value).to_bytes(8, "big") + value if value else b""
 
 
@@ -363,7 +386,11 @@ def _said(text: str, *, assistant: bool) -> bytes:
             text = without_blocks(text, _PASSING_TAGS)
     elif _THOUGHTS[0] in text[:64] and text.lstrip().startswith(_THOUGHTS[0]):
         text = text.partition(_THOUGHTS[1])[2] or text
-    return text.strip().encode("utf-8", "surrogatepass")
+    text = text.strip()
+    said = text.encode("utf-8", "surrogatepass")
+    if not text.isascii() and any(mark in said for mark in _DECOMPOSED):
+        return normalize("NFC", text).encode("utf-8", "surrogatepass")
+    return said
 
 
 def without_blocks(text: str, tags: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ _SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
 _MOST_LINES = 200  # of a summary
 _MOST_CHARACTERS = 1 << 16
 
+_MOST_BEFORE_SUMMARY = 4  # messages up to it: Cline keeps the task, and says that something was left out
 _MOST_BEFORE_MARKER = 300  # characters
 _SHORTEST_SUMMARY = 120  # bytes of the lines that must be the same
 
@@ -119,7 +120,7 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
 
 
 def _by_summary(search: Search) -> Finding | None:
-    for said in search.exchange.messages[:2]:
+    for said in search.exchange.messages[:_MOST_BEFORE_SUMMARY]:
         lines = {search.exchange.line_key(line): len(line) for line in _lines_behind_marker(said.message)}
         if not lines:
             continue

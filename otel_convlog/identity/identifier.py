@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor
+from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor, unanswered
 from otel_convlog.identity.evidence import EvidenceStore, Kind, KnownTurn
 from otel_convlog.identity.exchange import read_exchange
 from otel_convlog.identity.search import Search
@@ -191,14 +191,11 @@ def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -
 
 
 def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None]:
-    if not search.exchange.is_opening:
-        for rule in (response_id, generated_id, prefix, branch):
-            finding = rule.find(search)
-            if finding is not None:
-                return rule.NAME, finding
-    finding = compacted.find(search)
-    if finding is not None:
-        return compacted.NAME, finding
+    recognising = () if search.exchange.is_opening else (response_id, generated_id, prefix, branch)
+    for rule in (*recognising, compacted, unanswered):
+        finding = rule.find(search)
+        if finding is not None:
+            return rule.NAME, finding
     return successor.NAME, successor.find(search, started_at)
 
 

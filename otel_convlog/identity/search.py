@@ -103,12 +103,24 @@ class Search:
     def _beginning(self, most: int) -> Beginning | None:
         for count in self._known_counts(most):
             matches = self.matches(self.chain[count])
-            for kind, answered in ((Kind.ANSWERED, None), (Kind.REQUESTED, False)):
-                if turn := self.best(matches, kind, answered=answered):
-                    return Beginning(count, kind, turn)
+            if turn := self.best(matches, Kind.ANSWERED):
+                return Beginning(count, Kind.ANSWERED, turn)
+            if turn := self._unanswered(count, matches):
+                return Beginning(count, Kind.REQUESTED, turn)
             if relative := self._relative(count, matches):
                 return relative
         return None
+
+    def _unanswered(self, count: int, matches: list[Match]) -> KnownTurn | None:
+        """Return the turn that made this request, of which no answer is known.
+
+        Where that is only how the dialogue opens, several may open so: then one under the same system prompt, or none.
+        """
+        if count < self.exchange.first_answer:
+            asked = [match for match in matches if match.kind is Kind.REQUESTED and not match.turn.answered]
+            alike = [match for match in asked if match.turn.system == self.exchange.system]
+            return only_conversation(asked) or only_conversation(alike)
+        return self.best(matches, Kind.REQUESTED, answered=False)
 
     def _relative(self, count: int, matches: list[Match]) -> Beginning | None:
         """Return a turn of the same dialogue by what the two requests share.

@@ -638,6 +638,65 @@ def compaction_behind_the_task(dialogue: int) -> Iterator[Turn]:
             messages = [messages[0], note, continued]
 
 
+def the_time_in_every_question(dialogue: int) -> Iterator[Turn]:
+    """So that the answers alone stay as they were; none of them tells much."""
+    voice = Voice(dialogue)
+    later: list[Message] = []
+    first = f"{voice.says(12, 16)} and the answer to all that is of some length"
+    questions = [voice.says()]
+    for number in range(TURNS):
+        shown = list(later)
+        for at, question in enumerate(questions):
+            shown.insert(2 * at, user(f"[{number} o'clock] {question}"))
+        answer = assistant(voice.says(12, 16) if number else first)
+        yield turn("chat", dialogue, {"model": "m", "messages": shown}, chat_answer(answer))
+        later.append(answer)
+        questions.append(voice.says())
+
+
+def thoughts_before_the_closing_tag(dialogue: int) -> Iterator[Turn]:
+    """The chat template has the opening tag in the prompt; the client leaves out what was thought."""
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for number in range(TURNS):
+        messages.append(user(voice.says()))
+        said = voice.says(1, 5)
+        answer = assistant(f"{voice.says()}\n</think>\n\n{said}")
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        messages.append(answer if number % 3 == 2 else assistant(said))
+
+
+def arguments_written_by_javascript(dialogue: int) -> Iterator[Turn]:
+    """Which has one kind of numbers: 1.0 comes back as 1."""
+    voice = Voice(dialogue)
+    messages: list[Message] = [user(voice.says())]
+    for number in range(TURNS):
+        at = (number, dialogue)
+        function = {"name": "move", "arguments": json.dumps({"to": [float(place) for place in at], "by": 2.5})}
+        answer = {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": function}]}
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        written = {"name": "move", "arguments": json.dumps({"to": at, "by": 2.5})}
+        shown = {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": written}]}
+        messages += [shown, {"role": "tool", "tool_call_id": "call_0", "content": "ok"}]
+
+
+def window_with_encrypted_reasoning(dialogue: int) -> Iterator[Turn]:
+    """What the model has thought comes back, without the ids; all else is what every dialogue has."""
+    voice = Voice(dialogue)
+    items: list[Message] = [user(voice.says())]
+    for number in range(TURNS):
+        message: Message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "OK."}]}
+        reasoning: Message = {"type": "reasoning", "summary": [], "encrypted_content": f"gAAAAAB{voice.hex(200)}"}
+        response = {
+            "id": f"resp_{voice.hex(40)}",
+            "status": "completed",
+            "output": [{"id": "rs_1", **reasoning}, message],
+        }
+        request = {"model": "gpt-5", "store": False, "input": items[-4:] if number > 1 else list(items)}
+        yield turn("responses", dialogue, request, [["attach_upstream_response", response]])
+        items += [reasoning, message, user("go on")]
+
+
 def images(dialogue: int) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
@@ -689,5 +748,9 @@ CLIENTS: dict[str, Callable[[int], Iterator[Turn]]] = {
         opening_that_fails,
         answers_that_say_nothing,
         compaction_behind_the_task,
+        the_time_in_every_question,
+        thoughts_before_the_closing_tag,
+        arguments_written_by_javascript,
+        window_with_encrypted_reasoning,
     )
 }

@@ -253,6 +253,18 @@ def test_first_words_alone_do_not_make_two_dialogues_one(proxy: Proxy) -> None:
     assert other["otel"] == {**other["otel"], "identity": "seed", "continues": None}
 
 
+def test_a_window_of_few_words_joins_no_dialogues(proxy: Proxy) -> None:
+    def window(form: Any) -> Any:
+        question = {"role": "user", "content": form}
+        return proxy.turn(chat(question, assistant("OK"), user("continue")), assistant("Done."))
+
+    one, other = window("yes"), window([{"type": "text", "text": "yes"}])
+    assert one["conversation_id"] != other["conversation_id"]
+    long = "Put the names in the order in which they were written, those of the same day by their length."
+    one, other = window(long), window([{"type": "text", "text": long}])
+    assert (one["conversation_id"], other["otel"]["identity"]) == (other["conversation_id"], "branch")
+
+
 def test_openings_without_an_answer_are_not_taken_for_one_another(proxy: Proxy) -> None:
     def ask(system: str, *messages: dict[str, Any]) -> dict[str, Any]:
         return proxy.turn(chat({"role": "system", "content": system}, user("hello"), *messages))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import CAREFUL_MARK, to_json
-from otel_convlog.redaction import sanitize_headers, sanitize_url
+from otel_convlog.redaction.headers import sanitize_headers
+from otel_convlog.redaction.urls import sanitize_url
 from otel_convlog.span_fields import attribute_text
 
 if TYPE_CHECKING:

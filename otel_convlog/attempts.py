@@ -8,7 +8,8 @@ import orjson
 
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import CAREFUL_MARK, from_any_json, to_json
-from otel_convlog.redaction import sanitize_headers, sanitize_url
+from otel_convlog.redaction.headers import sanitize_headers
+from otel_convlog.redaction.urls import sanitize_url
 from otel_convlog.span_fields import attribute_text
 from otel_convlog.wire import MOST_BYTES, Answer, Body
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.redaction import SECRET_HEADERS
+from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.request_fields import RequestField
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
         raise ValueError("must be text, or a list of it")
     places = tuple(RequestField.parse(text) for text in texts if text.strip())
     for place in places:  # two secrets may look alike behind the mask
-        if place.place == "header" and place.name in SECRET_HEADERS:
+        if place.place == "header" and is_secret_header(header_name(place.name), configured_names()):
             raise ValueError(f"cannot use the header {place.name}, which is masked before it gets here")
     return places
 

@@ -18,7 +18,8 @@ from otel_convlog.attempts import json_array
 from otel_convlog.attempts import json_text as _json
 from otel_convlog.current import current_turn, within
 from otel_convlog.identity.explicit import named_conversation
-from otel_convlog.redaction import sanitize_headers
+from otel_convlog.redaction.headers import sanitize_headers
+from otel_convlog.redaction.urls import sanitize_url
 from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
 from otel_convlog.times import format_time
 from otel_convlog.tracer import current_tracer, start_span
@@ -135,6 +136,7 @@ class Turn:
             return
         head: dict[str, AttributeValue] = {names.STREAM: truth(stream)}
         exact: dict[str, object] = {}
+        plain[names.TARGET_URL] = _shown_url(plain[names.TARGET_URL])
         for name, value in plain.items():
             head[name] = text = attribute_text(value)
             if text is not value and (value is None or issubclass(type(value), (str, int, float))):
@@ -391,6 +393,13 @@ def raw_fields(given: Mapping[str, AttributeValue], raw: list[str], bounded: lis
             known = given.get(name)
             found[name] = ",".join([known, *values] if isinstance(known, str) else values)
     return found
+
+
+def _shown_url(url: object) -> object:
+    """Return a URL without its secrets; what is no URL's text as it is."""
+    if url is None or issubclass(type(url), (int, float)):  # not isinstance, which asks the object itself
+        return url
+    return sanitize_url(url if type(url) is str else attribute_text(url))
 
 
 def turn_id(trace_id: int, span_id: int) -> str:

@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 
 from otel_convlog.readers.attribute_values import plain, text
 from otel_convlog.readers.parts import says_any
-from otel_convlog.redaction import HEADER_ATTRIBUTES, sanitize_header_attribute
+from otel_convlog.redaction.headers import HEADER_ATTRIBUTES, sanitize_header_attribute
 from otel_convlog.usage import by_common_names
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Environ = MutableMapping[str, Any]
     StartResponse = Callable[..., Callable[[bytes], object]]
-    Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+    Application = Callable[..., Iterable[bytes]]
 
 _logger = logging.getLogger(__name__)
 
@@ -159,6 +159,9 @@ class _Pieces:
         finally:
             self._end(CLIENT_LEFT)
 
+    def __del__(self) -> None:
+        self._end(CLIENT_LEFT)  # of servers that do not even begin
+
     def _seen(self) -> Generator[bytes, None, None]:
         iterator = iter(self._pieces)
         while True:
@@ -174,7 +177,11 @@ class _Pieces:
                 raise
             finally:
                 context_api.detach(token)
-            yield piece
+            try:
+                yield piece
+            except GeneratorExit:  # also of servers that forget to close what they leave
+                self._end(CLIENT_LEFT)
+                raise
             self._exchange.see(piece)
 
     def _end(self, problem: Problem | None) -> None:

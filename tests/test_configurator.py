@@ -36,7 +36,8 @@ for number in range(TURNS):
         route="chat", client_model="gpt-5", backend="openai", stream=True,
         client_request={"session_id": "s", "messages": [{"role": "user", "content": "PAYLOAD " * 37_500}]},
         request_headers={"authorization": "Bearer SECRET-KEY", "x-note": "HEADER-TEXT"},
-        target_url="https://example.com/v1/chat?key=URL-SECRET", metadata={"number": number, "note": "METADATA-TEXT"},
+        target_url="https://user:SECRET-PASSWORD@example.com/v1/chat?key=URL-SECRET",
+        metadata={"number": number, "note": "METADATA-TEXT"},
     ) as turn:
         with trace.get_tracer("http").start_as_current_span("POST") as span:
             span.set_attribute("http.request.method", "POST")

@@ -22,6 +22,8 @@ from otel_convlog import open_turns, readers
 from otel_convlog.assembly.call import Call, Key, Recent, Written, asked, nested, overlap
 from otel_convlog.assembly.content_capture import ContentCapture
 from otel_convlog.assembly.waiting import WaitingCalls
+from otel_convlog.attributes import SPAN_NAME, TURN_ID
+from otel_convlog.readers import gen_ai, openinference
 from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
@@ -42,6 +44,10 @@ _MOST_OF_A_TRACE = 64
 _MOST_TURNS = 16
 _MOST_BEGUN = 64
 _MOST_BARE = 16
+
+# A span that is a turn, or tells of a call, has one of these attributes, or a turn's name. Most spans have neither, and
+# one look at all their attributes shows it.
+_MARKS = gen_ai.MARKS | openinference.MARKS | {TURN_ID}
 
 _logger = logging.getLogger(__name__)
 
@@ -92,11 +98,13 @@ class Assembler:
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a span is to be handed to `add`; cheap, for it is asked of every span."""
-        if readers.is_turn(span):
-            return self._reads_turns
-        if not self._vocabularies:
-            return False
-        return readers.is_call(span) or (span.context is not None and self._waiting.awaits(span.context.span_id))
+        attributes = span.attributes
+        if span.name == SPAN_NAME or (attributes is not None and not _MARKS.isdisjoint(attributes)):
+            if readers.is_turn(span):
+                return self._reads_turns
+            if self._vocabularies and readers.is_call(span):
+                return True
+        return span.context is not None and self._waiting.awaits(span.context.span_id)
 
     def add(self, spans: Sequence[ReadableSpan]) -> tuple[list[TurnRecord], int]:
         """Take finished spans.

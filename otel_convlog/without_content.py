@@ -101,7 +101,7 @@ def _turn_attributes(span: ReadableSpan) -> dict[str, AttributeValue]:
     }
     target_url = (span.attributes or {}).get(names.TARGET_URL)
     if isinstance(target_url, str):  # its query may hold a key, and what stands before its host a password
-        kept[names.TARGET_URL] = re.sub(r"//.*@", "//", re.split(r"[?#]", target_url, maxsplit=1)[0])
+        kept[names.TARGET_URL] = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", target_url, maxsplit=1)[0])
     return kept
 
 

@@ -34,7 +34,7 @@ from otel_convlog.calls import (
     set_stream_summary,
     start_turn,
 )
-from otel_convlog.redaction import sanitize_headers
+from otel_convlog.redaction.headers import sanitize_headers
 from otel_convlog.turn import Turn
 
 if TYPE_CHECKING:

@@ -45,6 +45,7 @@ _LIMITS = {
     "attributes": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (or OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT)",
     "events": "OTEL_SPAN_EVENT_COUNT_LIMIT",
     "truncated": "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)",
+    "bounded": "OTEL_EXPORTER_CONVLOG_CAPTURE_BYTES (or most_bytes of the middleware)",
 }
 
 
@@ -289,10 +290,10 @@ class ConversationSpanExporter(SpanExporter):
         self._warned_of_limits = True
         variables = dict.fromkeys(variable for kind, variable in _LIMITS.items() if kind in lost)
         _logger.warning(
-            "limits of the SDK have cut a turn (%s); %s may raise them%s",
+            "a limit has cut a turn (%s); %s may raise it%s",
             ", ".join(f"{kind}: {what}" for kind, what in lost.items()),
             " and ".join(variables),
-            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" else "",
+            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" and set(lost) - {"bounded"} else "",
         )
 
     def _write(

@@ -11,9 +11,9 @@ import logging
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.redaction import SECRET_HEADERS
+from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.request_fields import RequestField
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ PREFIX = "OTEL_EXPORTER_CONVLOG_"
 _SOURCES = ("turn", "gen_ai", "openinference")
 
 _logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 def _directory(value: object) -> Path:
@@ -79,7 +81,7 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
         raise ValueError("must be text, or a list of it")
     places = tuple(RequestField.parse(text) for text in texts if text.strip())
     for place in places:  # two secrets may look alike behind the mask
-        if place.place == "header" and place.name in SECRET_HEADERS:
+        if place.place == "header" and is_secret_header(header_name(place.name), configured_names()):
             raise ValueError(f"cannot use the header {place.name}, which is masked before it gets here")
     return places
 
@@ -141,7 +143,7 @@ class Settings:
             parse, default = option.metadata["parse"], option.metadata["default"]
             keyword = keywords.get(option.name)
             if keyword is None:
-                values[option.name] = _from_environment(option.name, parse, default)
+                values[option.name] = from_environment(option.name, parse, default)
                 continue
             try:
                 values[option.name] = parse(keyword)
@@ -157,10 +159,11 @@ def switched_off() -> bool:
 
 def switch(option: str, *, default: bool = True) -> bool:
     """Return what ``OTEL_EXPORTER_CONVLOG_<OPTION>`` says of a switch that is no setting of the exporter."""
-    return bool(_from_environment(option, _boolean, str(default)))
+    return from_environment(option, _boolean, str(default))
 
 
-def _from_environment(option: str, parse: Callable[[object], object], default: str) -> object:
+def from_environment(option: str, parse: Callable[[str], _T], default: str) -> _T:
+    """Return what ``OTEL_EXPORTER_CONVLOG_<OPTION>`` says; the default where it says nothing that can be read."""
     variable = PREFIX + option.upper()
     text = os.environ.get(variable, "")
     if text.strip():

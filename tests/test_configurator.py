@@ -201,7 +201,7 @@ def test_what_limits_have_cut_is_said(tmp_path: Path, receiver: Receiver) -> Non
         assert turn["otel"]["complete"] is False
         assert turn["otel"]["lost"]["attributes"] > 5
         assert turn["otel"]["lost"]["events"] >= 1
-    assert said.count("limits of the SDK have cut a turn") == 1
+    assert said.count("a limit has cut a turn") == 1
     assert "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT" in said
     assert "OTEL_SPAN_EVENT_COUNT_LIMIT" in said
 

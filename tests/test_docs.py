@@ -22,7 +22,7 @@ from otel_convlog.capture import ConvlogMiddleware, uninstrument_httpx
 from otel_convlog.capture.routes import Routes
 from otel_convlog.identity import clients
 from otel_convlog.readers import gen_ai, openinference
-from otel_convlog.redaction import SECRET_HEADERS
+from otel_convlog.redaction.headers import SECRET_HEADERS, SECRET_PARTS
 from otel_convlog.settings import PREFIX, Settings
 from otel_convlog.store import read_document as read_stored
 
@@ -218,8 +218,12 @@ def test_the_documented_calls_are_all_there_are() -> None:
 
 
 def test_the_documented_secrets_are_the_masked_ones() -> None:
-    sentence = _RECORDING.partition("the values of")[2].partition("are masked")[0]
-    assert set(re.findall(r"`([\w-]+)`", sentence)) == SECRET_HEADERS
+    specified, others = re.findall(
+        r"^- (`.*?(?:;|\.)\n)", _RECORDING.partition("## Secrets")[2], re.MULTILINE | re.DOTALL
+    )[:2]
+    names, parts = others.split("every name that contains")
+    assert set(re.findall(r"`([\w-]+)`", specified.partition(":")[0] + names)) == SECRET_HEADERS
+    assert tuple(re.findall(r"`([\w-]+)`", parts.partition(", and those")[0])) == SECRET_PARTS
 
 
 def test_the_documented_way_to_list_lists(log: Log, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

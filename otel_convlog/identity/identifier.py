@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor
+from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor, unanswered
 from otel_convlog.identity.evidence import EvidenceStore, Kind, KnownTurn
 from otel_convlog.identity.exchange import read_exchange
 from otel_convlog.identity.search import Search
@@ -69,9 +69,8 @@ class Identifier:
         """
         scope = self._scope_of(record)
         named = self._named_safely(record, scope)
-        alone = named or (_of_seed(record, scope) if record.request_is_whole else _of_turn(record, scope))
         if self._grouping == "seed" or not (record.request_is_whole or record.request_is_window):
-            return alone
+            return named or _alone(record, scope)
         found: Identity | None = None
         exchange: Exchange | None = None
         try:
@@ -84,7 +83,7 @@ class Identifier:
             _logger.exception("the history of %s could not be read", record.turn_id)
         if found is not None:
             return found
-        alone = replace(alone, evidence_read=False)
+        alone = replace(named or _alone(record, scope), evidence_read=False)
         if exchange is not None and (named or exchange.is_opening):  # these are where they belong
             self._missed.append(_evidence_of(record, exchange, exchange.whole_chain, alone, None))
         return alone
@@ -111,10 +110,9 @@ class Identifier:
             identity = replace(named, continues=finding.continues) if finding else named
         elif finding is not None:
             identity = Identity(finding.turn.conversation_id, rule, finding.continues, finding.turn.thread, scope)
-        elif record.request_is_whole:
-            identity = self._opened(search, _of_seed(record, exchange.scope))
         else:
-            identity = _of_turn(record, exchange.scope)
+            alone = _alone(record, exchange.scope)
+            identity = self._opened(search, alone) if record.request_is_whole else alone
         _keep(session, record, search, identity, finding)
         return identity
 
@@ -193,14 +191,11 @@ def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -
 
 
 def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None]:
-    if not search.exchange.is_opening:
-        for rule in (response_id, generated_id, prefix, branch):
-            finding = rule.find(search)
-            if finding is not None:
-                return rule.NAME, finding
-    finding = compacted.find(search)
-    if finding is not None:
-        return compacted.NAME, finding
+    recognising = () if search.exchange.is_opening else (response_id, generated_id, prefix, branch)
+    for rule in (*recognising, compacted, unanswered):
+        finding = rule.find(search)
+        if finding is not None:
+            return rule.NAME, finding
     return successor.NAME, successor.find(search, started_at)
 
 
@@ -243,9 +238,8 @@ def _evidence_of(
     return turn, list(exchange.keys(chain, finding.known_to if finding else 0))
 
 
-def _of_seed(record: TurnRecord, scope: bytes) -> Identity:
-    return Identity(seed_id(route_text(record.route), record.client_request, scope), "seed", scope=scope.hex())
-
-
-def _of_turn(record: TurnRecord, scope: bytes) -> Identity:
+def _alone(record: TurnRecord, scope: bytes) -> Identity:
+    """Return where a turn goes that continues nothing: what its history's digest says, where it shows its history."""
+    if record.request_is_whole:  # the digest of a long history takes longer than all else here: not before it is needed
+        return Identity(seed_id(route_text(record.route), record.client_request, scope), "seed", scope=scope.hex())
     return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())

@@ -227,6 +227,7 @@ class ConversationSpanProcessor(SpanProcessor):
     def _export(self, spans: list[ReadableSpan], size: int) -> None:
         try:
             if spans:
+                self._metrics.processed(len(spans))
                 self.exporter.export(spans)
         except Exception:
             _logger.exception("%d turns are lost", len(spans))

@@ -249,6 +249,7 @@ def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa:
     written = sum(numbers(tmp_path).values())
     assert found["otel.sdk.exporter.span.exported", None].value == written
     assert found["otel.sdk.processor.span.processed", "queue_full"].value == 80 - written == ours.turns_dropped > 0
+    assert found["otel.sdk.processor.span.processed", None].value == written
     assert found["convlog.written", None].value > written * 5_000
     assert found["convlog.waiting", None].value == 0
     assert found["otel.sdk.exporter.operation.duration", None].count >= 1

@@ -78,8 +78,12 @@ class ProcessorMetrics:
 
     def __init__(self, processor: _HasQueueBytes) -> None:
         meter = metrics.get_meter("otel_convlog", __version__)
-        self._processed = meter.create_counter(PROCESSED, "{span}", "turns that were dropped")
+        self._processed = meter.create_counter(PROCESSED, "{span}", "spans that were taken to the exporter, or dropped")
         _observe_waiting(meter, processor, lambda it: it.queue_bytes, _PROCESSOR)
+
+    def processed(self, spans: int) -> None:
+        """Count spans that were handed to the exporter."""
+        self._processed.add(spans, _PROCESSOR)
 
     def dropped(self) -> None:
         """Count a turn that was dropped."""

@@ -92,13 +92,16 @@ class ConversationSpanProcessor(SpanProcessor):
         self._lock = threading.RLock()
         self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._bytes = 0
+        self._taken_bytes = 0
         self._dropped_lately = 0
+        # The writer does not need the lock above for this: a handler that waits for the writer may hold that.
+        self._written_lock = threading.RLock()
+        self._written_bytes = 0
 
     @property
     def queue_bytes(self) -> int:
         """How many bytes of turns wait for the exporter."""
-        return self._bytes
+        return self._taken_bytes - self._written_bytes
 
     @property
     def turns_dropped(self) -> int:
@@ -134,7 +137,7 @@ class ConversationSpanProcessor(SpanProcessor):
         if not self._pass_mark(mark):
             _logger.warning(
                 "%d bytes of turns could not be written within %.0f s",
-                self._bytes + self.exporter.waiting_bytes,
+                self.queue_bytes + self.exporter.waiting_bytes,
                 _SHUTDOWN_S,
             )
             return
@@ -149,13 +152,13 @@ class ConversationSpanProcessor(SpanProcessor):
             return
         size = _size(span)
         with self._lock:
-            full = self._bytes + self.exporter.waiting_bytes + size > self._most_bytes
+            full = self.queue_bytes + self.exporter.waiting_bytes + size > self._most_bytes
             if full:
                 self._dropped += 1
                 self._dropped_lately += 1
                 begins = self._dropped_lately == 1
             else:
-                self._bytes += size
+                self._taken_bytes += size
                 if self._writer is None:
                     self._start()
         if not full:
@@ -167,7 +170,7 @@ class ConversationSpanProcessor(SpanProcessor):
         if begins:
             _logger.warning(
                 "turns are dropped: %d bytes of them wait to be written, and OTEL_EXPORTER_CONVLOG_QUEUE_BYTES is %d",
-                self._bytes + self.exporter.waiting_bytes,
+                self.queue_bytes + self.exporter.waiting_bytes,
                 self._most_bytes,
             )
 
@@ -227,16 +230,17 @@ class ConversationSpanProcessor(SpanProcessor):
     def _export(self, spans: list[ReadableSpan], size: int) -> None:
         try:
             if spans:
+                self._metrics.processed(len(spans))
                 self.exporter.export(spans)
         except Exception:
             _logger.exception("%d turns are lost", len(spans))
-        with self._lock:
-            self._bytes -= size
-            ended = self._dropped_lately if not self._bytes else 0
+        with self._written_lock:
+            self._written_bytes += size
+        if self._dropped_lately and not self.queue_bytes:
+            with self._lock:
+                ended, self._dropped_lately = self._dropped_lately, 0
             if ended:
-                self._dropped_lately = 0
-        if ended:
-            _logger.warning("turns are written again; %d were dropped", ended)
+                _logger.warning("turns are written again; %d were dropped", ended)
 
 
 def _size(span: ReadableSpan) -> int:

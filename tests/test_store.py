@@ -23,7 +23,7 @@ from windows_rules import files_of
 from otel_convlog.store import ConversationStore, render
 from otel_convlog.store.document import turn_object
 from otel_convlog.store.layout import conversation_path
-from otel_convlog.store.locked_file import LockedFile
+from otel_convlog.store.locked_file import LockedFile, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -329,6 +329,31 @@ def test_a_long_file_of_short_turns_is_read_once(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(LockedFile, "read", count)
     _write(ConversationStore(tmp_path), make_turn(3_000))
     assert read < 1.5 * path.stat().st_size
+
+
+def test_a_file_system_that_settles_times_late_does_not_have_files_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renew_late(self: LockedFile) -> None:
+        self.stamp = Stamp.of(os.fstat(self._opened.descriptor))._replace(modified_ns=0)
+
+    monkeypatch.setattr(LockedFile, "renew_stamp", renew_late)
+    store = ConversationStore(tmp_path)
+    for number in range(1, 20):
+        path = _write(store, make_turn(number, "x" * 20_000))
+    read = 0
+    real = LockedFile.read
+
+    def count(self: LockedFile, offset: int, size: int) -> bytes:
+        nonlocal read
+        data = real(self, offset, size)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(LockedFile, "read", count)
+    _write(store, make_turn(20))
+    assert read < 20_000
+    assert read_document(path)["turn_count"] == 20
 
 
 def test_a_write_that_a_signal_interrupts_leaves_the_old_document(tmp_path: Path) -> None:

@@ -91,11 +91,12 @@ class Assembler:
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a span is to be handed to `add`; cheap, for it is asked of every span."""
-        if readers.is_turn(span):
-            return self._reads_turns
-        if not self._vocabularies:
-            return False
-        return readers.is_call(span) or (span.context is not None and self._waiting.awaits(span.context.span_id))
+        if readers.may_read(span):
+            if readers.is_turn(span):
+                return self._reads_turns
+            if self._vocabularies and readers.is_call(span):
+                return True
+        return span.context is not None and self._waiting.awaits(span.context.span_id)
 
     def add(self, spans: Sequence[ReadableSpan]) -> tuple[list[TurnRecord], int]:
         """Take finished spans.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otel_convlog.attributes import SPAN_NAME, TURN_ID
 from otel_convlog.readers import gen_ai, litellm_raw, openinference, turn
 from otel_convlog.readers.call_span import Kind
 
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from otel_convlog.readers.call_span import CallSpan
     from otel_convlog.record import TurnRecord
 
-__all__ = ["SOURCES", "TURN", "is_call", "is_turn", "read", "read_call"]
+__all__ = ["SOURCES", "TURN", "is_call", "is_turn", "may_read", "read", "read_call"]
 
 TURN = turn.NAME
 SOURCES = (turn.NAME, gen_ai.NAME, openinference.NAME)
 
 _MARKS = gen_ai.MARKS | openinference.MARKS
+_ANY_MARKS = _MARKS | {TURN_ID}
+_SPAN_NAMES = (SPAN_NAME, litellm_raw.SPAN_NAME)
+
+
+def may_read(span: ReadableSpan) -> bool:
+    """Say whether `is_turn` or `is_call` may be true of a span: one look, since most spans are neither."""
+    return span.name in _SPAN_NAMES or not _ANY_MARKS.isdisjoint(span.attributes or ())
 
 
 def is_turn(span: ReadableSpan) -> bool:

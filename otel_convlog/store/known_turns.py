@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 1024
 _MOST_TURNS = 200_000  # about 20 MB
+# Times of modification that change by themselves: Windows, and network file systems, settle them when a file is closed.
+_MOST_ALARMS = 8
 _WINDOW_BYTES = 1024  # from a turn's beginning this far at most stands its id
 
 
@@ -46,6 +48,7 @@ class KnownTurns:
     def __init__(self) -> None:
         self._files: dict[str, _Known] = {}
         self._turns = 0
+        self._alarms = 0  # files that had another time of modification, and their size still
 
     def whole(self, file: LockedFile) -> Whole | None:
         """Return what the file's two ends say, where nobody has written to it since this process has."""
@@ -58,7 +61,7 @@ class KnownTurns:
         known = self._files.pop(key, None)
         if known is not None:
             self._turns -= len(known.turn_ids)
-        if known is None or not _is_still(known, file, whole):
+        if known is None or self._may_be_written_over(known, file) or not _is_still(known, file, whole):
             known = _Known(whole, file.stamp, set())
         if known.read_to < whole.tail_offset and not _read(known, file, whole):
             return None
@@ -82,6 +85,13 @@ class KnownTurns:
         if known is not None:
             known.stamp = Stamp(known.stamp.inode, -1, 0)
 
+    def _may_be_written_over(self, known: _Known, file: LockedFile) -> bool:
+        before, now = known.stamp, file.stamp
+        if before == now or (before.inode, before.size) != (now.inode, now.size):  # turns make it longer
+            return False
+        self._alarms += 1
+        return self._alarms <= _MOST_ALARMS
+
     def _keep(self, key: str, known: _Known) -> None:
         self._files[key] = known
         self._turns += len(known.turn_ids)
@@ -98,10 +108,9 @@ def _is_still(known: _Known, file: LockedFile, whole: Whole) -> bool:
 
     An inode's number alone does not tell: a file system gives that of a file that was replaced to the next but one.
     """
-    before, now = known.stamp, file.stamp
-    if before == now:
+    if known.stamp == file.stamp:
         return True
-    if before.inode != now.inode or before.size == now.size:  # it was replaced, or written over: turns make it longer
+    if known.stamp.inode != file.stamp.inode:
         return False
     if known.whole.times.created_at != whole.times.created_at or known.read_to > whole.tail_offset:
         return False

@@ -74,6 +74,8 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: Conversations that were written last longer ago than this are removed; default: none.
         max_bytes: The oldest conversations are removed while all together are larger; default: none.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written; default 256 MiB.
+        writer: Where a `ConversationSpanProcessor` has turns written: ``thread`` (default), by a thread of this
+            process; ``process``, by a process of its own (docs/delivery.md).
 
     Raises:
         ValueError: An argument cannot be used. (A variable that cannot be is warned of and ignored.)
@@ -92,19 +94,22 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: int | None = None,
         max_bytes: int | None = None,
         queue_bytes: int | None = None,
+        writer: str | None = None,
     ) -> None:
-        self._settings = Settings.resolve(
-            directory=directory,
-            grouping=grouping,
-            scope=scope,
-            conversation_keys=conversation_keys,
-            sources=sources,
-            stream_events=stream_events,
-            fsync=fsync,
-            max_age_days=max_age_days,
-            max_bytes=max_bytes,
-            queue_bytes=queue_bytes,
-        )
+        self._keywords: dict[str, object] = {
+            "directory": directory,
+            "grouping": grouping,
+            "scope": scope,
+            "conversation_keys": conversation_keys,
+            "sources": sources,
+            "stream_events": stream_events,
+            "fsync": fsync,
+            "max_age_days": max_age_days,
+            "max_bytes": max_bytes,
+            "queue_bytes": queue_bytes,
+            "writer": writer,
+        }
+        self._settings = Settings.resolve(**self._keywords)
         self._store = ConversationStore(self._settings.directory, fsync=self._settings.fsync)
         self._identifier = Identifier(
             self._store.evidence,
@@ -117,8 +122,9 @@ class ConversationSpanExporter(SpanExporter):
         self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
         self._warned_of_limits = False
-        self._metrics = ExporterMetrics(self)
+        self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._written = 0
+        self._written_bytes = 0
         self._failed = 0
         self._count_lock = threading.Lock()
         self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
@@ -137,6 +143,22 @@ class ConversationSpanExporter(SpanExporter):
     def queue_bytes(self) -> int:
         """How many bytes of turns may wait."""
         return self._settings.queue_bytes
+
+    @property
+    def writes_elsewhere(self) -> bool:
+        """Whether a processor is to have its turns written by a process of its own."""
+        return self._settings.own_process
+
+    @property
+    def keywords(self) -> dict[str, object]:
+        """The arguments that make another one like this, in another process."""
+        given = {name: value for name, value in self._keywords.items() if value is not None}
+        return {**given, "directory": str(self.directory)}
+
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes of turns this process has written."""
+        return self._written_bytes
 
     @property
     def turns_written(self) -> int:
@@ -366,8 +388,10 @@ class ConversationSpanExporter(SpanExporter):
         return lost
 
     def _count_written(self, turns: Sequence[RenderedTurn]) -> None:
+        size_bytes = sum(len(turn.body) for turn in turns)
+        self._written_bytes += size_bytes
         self._count(len(turns), 0)
-        self._metrics.written(len(turns), sum(len(turn.body) for turn in turns))
+        self._metrics.written(len(turns), size_bytes)
 
     def _count(self, written: int, failed: int) -> None:
         with self._count_lock:

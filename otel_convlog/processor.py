@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_convlog.exporter import ConversationSpanExporter
 from otel_convlog.metrics import ProcessorMetrics
+from otel_convlog.writer import ProcessWriter
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -43,7 +44,7 @@ class _Mark:
         self.reached = threading.Event()
         self.flushed = False
 
-    def reach(self, exporter: ConversationSpanExporter) -> None:
+    def reach(self, exporter: ConversationSpanExporter | ProcessWriter) -> None:
         """Flush the exporter."""
         try:
             if self.last:
@@ -75,7 +76,10 @@ class ConversationSpanProcessor(SpanProcessor):
     def __init__(self, exporter: ConversationSpanExporter | None = None, **settings: object) -> None:
         if exporter is not None and settings:
             raise TypeError(f"the exporter has its own settings: {', '.join(settings)}")
-        self.exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        self.exporter: ConversationSpanExporter | ProcessWriter = (
+            ProcessWriter(exporter) if exporter.writes_elsewhere else exporter
+        )
         self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0

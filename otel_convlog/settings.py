@@ -93,6 +93,13 @@ def _when(value: object) -> bool:
     return text == "always"
 
 
+def _writer(value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in {"thread", "process"}:
+        raise ValueError("must be thread or process")
+    return text == "process"
+
+
 def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"true", "false"}:
@@ -115,6 +122,7 @@ class Settings:
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
         max_bytes: How large all conversations may be together before the oldest are removed; None for any size.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written.
+        own_process: Whether a processor has its turns written by a process of its own.
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
@@ -127,6 +135,7 @@ class Settings:
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     max_bytes: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     queue_bytes: int = field(metadata={"parse": _number, "default": str(256 << 20)})
+    own_process: bool = field(metadata={"parse": _writer, "default": "thread", "option": "writer"})
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
@@ -141,14 +150,15 @@ class Settings:
         values: dict[str, object] = {}
         for option in fields(cls):
             parse, default = option.metadata["parse"], option.metadata["default"]
-            keyword = keywords.get(option.name)
+            name = option.metadata.get("option", option.name)
+            keyword = keywords.get(name)
             if keyword is None:
-                values[option.name] = from_environment(option.name, parse, default)
+                values[option.name] = from_environment(name, parse, default)
                 continue
             try:
                 values[option.name] = parse(keyword)
             except ValueError as error:
-                raise ValueError(f"{option.name} {error}, not {keyword!r}") from None
+                raise ValueError(f"{name} {error}, not {keyword!r}") from None
         return cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
 
 

@@ -44,7 +44,7 @@ from examples.wire import (
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files."""
     provider = TracerProvider()
-    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory))
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory, writer="process"))
     trace.set_tracer_provider(provider)
     return provider
 

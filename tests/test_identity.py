@@ -253,6 +253,17 @@ def test_first_words_alone_do_not_make_two_dialogues_one(proxy: Proxy) -> None:
     assert other["otel"] == {**other["otel"], "identity": "seed", "continues": None}
 
 
+def test_a_window_beside_the_first_messages_continues_the_last_turn_that_it_shows(proxy: Proxy) -> None:
+    history: list[dict[str, Any]] = []
+    turns = []
+    for number in range(6):
+        history.append(user(f"question {number}"))
+        shown = history if number < 3 else [*history[:2], *history[-3:]]
+        turns.append(proxy.turn(chat(*shown), assistant(f"answer {number}")))
+        history.append(assistant(f"answer {number}"))
+    assert [turn["otel"]["continues"] for turn in turns] == [None, *(turn["turn_id"] for turn in turns[:-1])]
+
+
 def test_a_window_of_few_words_joins_no_dialogues(proxy: Proxy) -> None:
     def window(form: Any) -> Any:
         question = {"role": "user", "content": form}

@@ -287,6 +287,15 @@ def test_openings_without_an_answer_are_not_taken_for_one_another(proxy: Proxy) 
     assert (other["otel"]["identity"], other["otel"]["continues"]) == ("seed", None)
 
 
+def test_the_same_question_under_another_system_prompt_is_no_other_try(proxy: Proxy) -> None:
+    question = user("Put this page into three sentences, in words that somebody who is new to the matter understands.")
+    asked = [
+        proxy.turn(chat({"role": "system", "content": page}, question), calls=[["attach_error", "down"]])
+        for page in ("A page.", "Another page.")
+    ]
+    assert asked[0]["conversation_id"] != asked[1]["conversation_id"]
+
+
 def test_a_result_of_gemini_s_says_its_text(proxy: Proxy) -> None:
     """Whatever its name, with a reminder or without, and in another protocol's words."""
     call = {"functionCall": {"name": "look", "args": {"at": "x"}}}

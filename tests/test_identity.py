@@ -229,6 +229,17 @@ def test_a_first_answer_that_was_cut_or_added_to_is_known_by_its_beginning(given
     assert (second["otel"]["identity"], second["otel"]["continues"]) == ("branch", first["turn_id"])
 
 
+@pytest.mark.parametrize("given_back", ["The capital", "The capital is Oslo."])
+def test_an_answer_that_the_client_did_not_wait_for_is_known_as_far_as_it_got(given_back: str, proxy: Proxy) -> None:
+    calls = [
+        *chat_stream("The capital is Oslo.", upstream=True),
+        *chat_stream("The capital", upstream=False, broken=True),
+    ]
+    first = proxy.turn(chat(user("one")), calls=calls)
+    second = proxy.turn(chat(user("one"), assistant(given_back), user("two")), assistant("2"))
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("prefix", first["turn_id"])
+
+
 def test_a_turn_that_somebody_has_moved_takes_its_dialogue_along(proxy: Proxy) -> None:
     """Two dialogues open alike, and share a file; an operator gives the second a file of its own."""
     proxy.turn(chat(user("hello")), assistant("Hello."))

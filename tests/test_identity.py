@@ -706,6 +706,14 @@ def test_an_answer_that_the_history_only_names_is_known(proxy: Proxy) -> None:
     assert (second["otel"]["identity"], second["otel"]["continues"]) == ("generated_id", first["turn_id"])
 
 
+def test_a_spoken_answer_is_known_by_its_id(proxy: Proxy) -> None:
+    spoken = {"id": "audio_6780b5a1c2d3e4f5", "data": "UklGRg==", "transcript": "Yes."}
+    first = proxy.turn(chat(user("one")), {"role": "assistant", "content": None, "audio": spoken})
+    history = [user("one"), {"role": "assistant", "audio": {"id": spoken["id"]}}, user("two")]
+    second = proxy.turn(chat(*history), assistant("2"))
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("generated_id", first["turn_id"])
+
+
 def test_the_evidence_of_turns_that_come_while_the_catalog_is_locked_is_kept_later(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

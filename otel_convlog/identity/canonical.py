@@ -169,6 +169,8 @@ def _read_words(said: Message, message: Object, content: Json) -> None:
     for value in (content, message.get("parts"), message.get("refusal")):
         if value:
             _read_parts(said, value)
+    if isinstance(audio := message.get("audio"), dict):  # a spoken answer is given back by its id
+        _note_id(said, audio.get("id"))
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict):

@@ -576,7 +576,7 @@ def letters_composed_and_decomposed(dialogue: int) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
     for number in range(TURNS):
-        messages.append(user(f"Prüfe été 가 が: {voice.says()}"))
+        messages.append(user(f"Prüfe été 가: {voice.says()}"))
         form: Any = ("NFC", "NFD")[number % 2]
         shown = [{**message, "content": unicodedata.normalize(form, message["content"])} for message in messages]
         answer = assistant(f"Ça: {voice.says(1, 5)}")

@@ -305,6 +305,8 @@ def test_the_same_question_under_another_system_prompt_is_no_other_try(proxy: Pr
         for page in ("A page.", "Another page.")
     ]
     assert asked[0]["conversation_id"] != asked[1]["conversation_id"]
+    named = proxy.turn(chat(question, conversation_id="c"), calls=[["attach_error", "down"]])
+    assert proxy.turn(chat(question), assistant("1"))["conversation_id"] != named["conversation_id"]
 
 
 def test_a_result_of_gemini_s_says_its_text(proxy: Proxy) -> None:

@@ -463,6 +463,32 @@ def test_a_proxy_s_turn_whose_upstream_call_is_instrumented_is_logged_once(
     assert turn["backend"] == "b"
 
 
+def test_a_call_that_comes_after_its_turn_is_no_other(traced: Traced) -> None:
+    # LiteLLM makes its spans in a thread of its own, when the answer has long been given.
+    turn = otel_convlog.start_turn(route="chat", client_model="m", backend="b", stream=False, client_request={})
+    assert turn is not None
+    within = time.time_ns()
+    turn.attach_upstream_response({"id": "r1", "choices": []})
+    otel_convlog.finalize_turn(turn)
+    context = trace.set_span_in_context(trace.INVALID_SPAN)
+    for response_id in ("r1", "r2"):
+        attributes = call(gen_ai__response__id=response_id)
+        traced.tracer.start_span("chat m", context, attributes=attributes, start_time=within).end()
+    assert [logged["otel"]["source"] for logged in traced.turns()] == ["turn", "gen_ai:an.instrumentation"]
+
+
+def test_an_agent_whose_calls_have_been_seen_in_other_traces_is_no_turn(traced: Traced) -> None:
+    agent = traced.tracer.start_span("invoke_agent a", attributes={**call(), "gen_ai.operation.name": "invoke_agent"})
+    with trace.use_span(agent):
+        model = traced.provider.get_tracer("an.agent").start_span("chat m", attributes=call())
+    context = trace.set_span_in_context(trace.INVALID_SPAN)
+    traced.provider.get_tracer("a.client").start_span("chat m", context, attributes=call()).end()
+    model.end()
+    agent.end()
+    (turn,) = traced.turns()
+    assert turn["otel"]["source"] == "gen_ai:a.client"
+
+
 @pytest.mark.parametrize("answer", ["hi there", "something else"])
 def test_a_streamed_call_without_an_id_is_the_turn_s_by_its_words(answer: str, traced: Traced) -> None:
     request = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}

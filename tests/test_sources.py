@@ -834,6 +834,21 @@ def test_content_is_read_in_any_form(form: str, traced: Traced) -> None:
     assert not [name for name in turn["metadata"] if "prompt" in name or "messages" in name or "observation.i" in name]
 
 
+def test_mlflow_s_request_says_the_route_and_whether_it_streams(traced: Traced) -> None:
+    inputs = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    traced.span(
+        {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.message.format": '"anthropic"',
+            "mlflow.spanInputs": json.dumps(inputs),
+            "mlflow.spanOutputs": '"hi"',
+        }
+    )
+    (turn,) = traced.turns()
+    assert (turn["route"], turn["backend"], turn["stream"]) == ("messages", "anthropic", True)
+    assert turn["client_request"] == inputs
+
+
 def test_tools_of_a_flattened_span_are_read(traced: Traced) -> None:
     traced.span(
         {

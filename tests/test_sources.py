@@ -992,6 +992,23 @@ def test_a_dialogue_that_outgrows_the_limits_stays_together(limit: int, tmp_path
     assert turns[-1]["otel"]["identity"] == "compacted"
 
 
+@pytest.mark.parametrize(
+    ("prompts", "answer"),
+    [
+        ("llm.prompts.{}.content", "llm.completions.0.content"),
+        ("gen_ai.prompt.{}.content", "gen_ai.completion.0.content"),
+        ("llm.input_messages.{}.message.content", "llm.output_messages.0.message.content"),
+    ],
+)
+def test_a_span_whose_kind_was_dropped_is_known_by_its_answer(prompts: str, answer: str, traced: Traced) -> None:
+    first = {"openinference.span.kind": "LLM"} if "input" in prompts else {"llm.request.type": "chat"}
+    asked = {prompts.format(number): f"message {number}" for number in range(200)}
+    traced.span({**first, **asked, answer: "hi"})
+    (turn,) = traced.turns()
+    assert turn["client_request"]["messages"][-1]["content"] == "message 199"
+    assert turn["otel"]["lost"]["messages"] == 73
+
+
 def test_limits_are_warned_of_once_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spans = load(SPANS / "openinference" / "long_chat.jsonl")
     logged(tmp_path, spans + spans)

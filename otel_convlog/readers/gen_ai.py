@@ -38,6 +38,7 @@ _CERTAIN = frozenset(
         "gen_ai.output.messages",
         "gen_ai.prompt",
         "gen_ai.completion.0.content",
+        "llm.completions.0.content",
         "llm.request.type",
         "llm.request.model",
         "traceloop.span.kind",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
+from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField
 
 if TYPE_CHECKING:
@@ -84,6 +85,17 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
     return places
 
 
+def _names(value: object) -> tuple[str, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("must be text, or a list of it")
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _patterns(value: object) -> UserPatterns:
+    return UserPatterns() if value == "" else read_patterns(_directory(value))
+
+
 def _when(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"never", "always"}:
@@ -113,6 +125,9 @@ class Settings:
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
         max_bytes: How large all conversations may be together before the oldest are removed; None for any size.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written.
+        redact_headers: Names of headers to mask, besides those that are known to carry secrets.
+        redact_patterns: The user's own patterns; None where the variable's file cannot be used, so that nothing that
+            they might have matched may be written.
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
@@ -125,6 +140,8 @@ class Settings:
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     max_bytes: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     queue_bytes: int = field(metadata={"parse": _number, "default": str(256 << 20)})
+    redact_headers: tuple[str, ...] = field(metadata={"parse": _names, "default": ""})
+    redact_patterns: UserPatterns | None = field(metadata={"parse": _patterns, "default": ""})
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
@@ -166,6 +183,9 @@ def _from_environment(option: str, parse: Callable[[object], object], default: s
     if text.strip():
         try:
             return parse(text)
+        except PatternError as error:  # to go on without them would be to write what they are to keep out
+            _logger.error("%s %s; turns are written without content", variable, error)  # noqa: TRY400  it is the user's
+            return None
         except ValueError as error:
             _logger.warning("%s %s; ignoring %r", variable, error, text)
     return parse(default)

@@ -235,7 +235,9 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
         messages=all_said,
         whole_chain=_chain(key_of(b"start", scope), all_said),
         first_answer=next((at for at, message in enumerate(messages, 1) if message.assistant), len(messages) + 1),
-        system=key_of("\n".join(history.system).encode("utf-8", "surrogatepass"))[:8] if history.system else b"",
+        system=key_of(scope + "\n".join(history.system).encode("utf-8", "surrogatepass"))[:8]
+        if history.system
+        else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
         answers=tuple(_answers(answers, messages[-1] if messages else None)),

@@ -14,6 +14,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog.assembly.assembler import TICK_S, Assembler
+from otel_convlog.content import FULL, without_content
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
@@ -21,6 +22,7 @@ from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.turns import TurnRedactor
 from otel_convlog.settings import Settings
 from otel_convlog.store import ConversationStore, render
+from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +72,9 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: Conversations that were written last longer ago than this are removed; default: none.
         max_bytes: The oldest conversations are removed while all together are larger; default: none.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written; default 256 MiB.
+        content: How much of what was said is written: ``full`` (default), ``metadata`` or ``none``, and
+            ``route=mode`` for routes of their own, with commas.
+        group_access: What the group may do with the files: ``none`` (default), ``read`` or ``write``.
         redact_headers: Names of headers to mask, besides those that are known to carry secrets; default: none.
         redact_patterns: A file of regular expressions, one a line, for what else is to be taken out; default: none.
         redactor: Called with the name of a turn's field and each text in it; returns the text as it may be written
@@ -92,6 +97,8 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: int | None = None,
         max_bytes: int | None = None,
         queue_bytes: int | None = None,
+        content: str | None = None,
+        group_access: str | None = None,
         redact_headers: str | Sequence[str] | None = None,
         redact_patterns: str | os.PathLike[str] | None = None,
         redactor: Callable[[str, str], str] | None = None,
@@ -107,13 +114,18 @@ class ConversationSpanExporter(SpanExporter):
             max_age_days=max_age_days,
             max_bytes=max_bytes,
             queue_bytes=queue_bytes,
+            content=content,
+            group_access=group_access,
             redact_headers=redact_headers,
             redact_patterns=redact_patterns,
         )
         self._redactor = TurnRedactor(
             headers=self._settings.redact_headers, patterns=self._settings.redact_patterns, hook=redactor
         )
-        self._store = ConversationStore(self._settings.directory, fsync=self._settings.fsync)
+        self._store = ConversationStore(
+            self._settings.directory, fsync=self._settings.fsync, group_access=self._settings.group_access
+        )
+        self._key = DirectoryKey(self._settings.directory, access=self._store.access)
         self._identifier = Identifier(
             self._store.evidence,
             grouping=self._settings.grouping,
@@ -256,8 +268,11 @@ class ConversationSpanExporter(SpanExporter):
         """Find a turn's conversation, then take out what must not be written."""
         if lost := record.trace.get("lost"):
             self._warn_of_limits(lost, record.trace.get("source"))
-        identity = self._identifier.identify(record)
-        record = self._redactor.clean_streams(record).with_stream_events(self._settings.stream_events)
+        mode = self._settings.content.mode(record)
+        identity = self._identifier.identify(record, key=b"" if mode == FULL else self._key.value())
+        if mode == FULL:
+            record = self._redactor.clean_streams(record)
+        record = without_content(record.with_stream_events(self._settings.stream_events), mode)
         turn = IdentifiedTurn(record, identity)
         rendered = render(turn)
         clean = self._redactor.clean(turn, rendered.body)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_convlog.content import METADATA, ContentModes
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField
@@ -85,6 +86,19 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
     return places
 
 
+def _content(value: object) -> ContentModes:
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004  one kind of error for a bad value
+    return ContentModes.parse(value)
+
+
+def _group_access(value: object) -> str:
+    text = str(value).strip().lower()
+    if text not in {"none", "read", "write"}:
+        raise ValueError("must be none, read or write")
+    return text
+
+
 def _names(value: object) -> tuple[str, ...]:
     texts = value.split(",") if isinstance(value, str) else value
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
@@ -125,9 +139,11 @@ class Settings:
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
         max_bytes: How large all conversations may be together before the oldest are removed; None for any size.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written.
+        content: How much of what was said is written, by route.
+        group_access: What the group may do with the files: ``none``, ``read`` or ``write``.
         redact_headers: Names of headers to mask, besides those that are known to carry secrets.
-        redact_patterns: The user's own patterns; None where the variable's file cannot be used, so that nothing that
-            they might have matched may be written.
+        redact_patterns: The user's own patterns. Where the variable's file cannot be used there are none, and
+            `content` is ``metadata`` at most: nothing that they might have matched may be written.
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
@@ -140,8 +156,10 @@ class Settings:
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     max_bytes: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     queue_bytes: int = field(metadata={"parse": _number, "default": str(256 << 20)})
+    content: ContentModes = field(metadata={"parse": _content, "default": "full"})
+    group_access: str = field(metadata={"parse": _group_access, "default": "none"})
     redact_headers: tuple[str, ...] = field(metadata={"parse": _names, "default": ""})
-    redact_patterns: UserPatterns | None = field(metadata={"parse": _patterns, "default": ""})
+    redact_patterns: UserPatterns = field(metadata={"parse": _patterns, "default": ""})
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
@@ -164,6 +182,8 @@ class Settings:
                 values[option.name] = parse(keyword)
             except ValueError as error:
                 raise ValueError(f"{option.name} {error}, not {keyword!r}") from None
+        if values["redact_patterns"] is None:
+            values["redact_patterns"], values["content"] = UserPatterns(), values["content"].at_most(METADATA)  # type: ignore[attr-defined]  # its parser's
         return cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
 
 

@@ -29,8 +29,8 @@ class BoundedCaller:
         timeout_s: How long a function may take.
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, timeout_s: float | None = None) -> None:
+        self._timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         self.reset()
 
     def reset(self) -> None:

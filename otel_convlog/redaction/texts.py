@@ -195,9 +195,10 @@ def _named(text: str, low: str) -> Iterator[Found]:
     for stem in rules.NAME_STEMS:
         start = low.find(stem)
         while start >= 0:
-            for pattern, kind in ((rules.AWS_SECRET, "aws-secret-key"), (rules.COOKIE, "cookie")):
-                if match := pattern.match(text, start):
-                    yield Found(*match.span("secret"), kind)
+            if match := rules.AWS_SECRET.match(text, start):
+                yield Found(*match.span("secret"), "aws-secret-key")
+            if (match := rules.COOKIE.match(text, start)) and rules.is_random(match["secret"]):
+                yield Found(*match.span("secret"), "cookie")
             match = _named_value(text, start)
             if match is not None:
                 yield Found(*match.span("secret"), "credential")

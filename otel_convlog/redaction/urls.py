@@ -47,6 +47,8 @@ _PARTS = ("apikey", "api-key", "credential", "password", "secret", "signature", 
 # Names that ordinary links have too: in text their values count from this length on.
 _ORDINARY_NAMES = frozenset({"auth", "code", "key", "pass", "sign"})
 _SHORTEST_ORDINARY = 8
+# What documentation and templates have there.
+_PLACEHOLDER = re.compile(r"pass(?:word|wd)?|pwd|secret|.*[{}\[\]].*", re.IGNORECASE)
 
 
 def sanitize_url(url: str) -> str:
@@ -67,7 +69,8 @@ def sanitize_url(url: str) -> str:
 
 def secrets_in_urls(text: str) -> list[tuple[int, int]]:
     """Return where in a text its URLs have secrets; short values of names that any link may have are none."""
-    return _secrets(text, lambda name, value: _is_secret(name, value) and not _is_ordinary(name, value))
+    found = _secrets(text, lambda name, value: _is_secret(name, value) and not _is_ordinary(name, value))
+    return [(start, end) for start, end in found if not _PLACEHOLDER.fullmatch(text, start, end)]
 
 
 def _secrets(text: str, is_secret: Callable[[str, str], bool]) -> list[tuple[int, int]]:

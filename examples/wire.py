@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from otel_convlog.capture.sse import EventParser
+from otel_convlog.streams.sse import EventParser
 
 Json = dict[str, Any]
 
@@ -131,7 +131,7 @@ class StreamReader:
         """Take the next bytes and give the events that they complete, as the log has them: `type` and `data`."""
         events = []
         for event in self._parser.feed(piece):
-            data = parse_answer(event.data)
+            data = parse_answer(event.data.decode())
             events.append({"type": event.name or self._route.unnamed_event, "data": data})
             self._counts[events[-1]["type"]] += 1
             self._read(data)

@@ -31,7 +31,10 @@ USAGE: Final = "convlog.usage"  # JSON
 DURATION_MS: Final = "convlog.duration_ms"  # int or float
 UPDATED_AT: Final = "convlog.updated_at"  # as docs/format.md has times
 ATTEMPTS: Final = "convlog.attempts"  # JSON array: the upstream calls before the last one
-ASSEMBLE: Final = "convlog.assemble"  # bool: what the client was streamed is to be put together
+RAW: Final = "convlog.raw"  # names of attributes, with commas: their text is a body as it was on the wire
+BOUNDED: Final = "convlog.bounded"  # fields of which only the beginning is kept, with commas; of a stream "true"
+CLIENT_STATUS: Final = "convlog.client_status_code"  # int
+UPSTREAM_STATUS: Final = "convlog.upstream_status_code"  # int
 EXACT: Final = "convlog.exact"  # JSON object: fields whose value is no string that an attribute can hold, e.g. null
 
 UPSTREAM_EVENTS_EVENT: Final = "convlog.upstream_events"  # span event, one at most
@@ -40,6 +43,10 @@ EVENTS: Final = "convlog.events"  # attribute of both: JSON array, an item for e
 OFFSETS_NS: Final = (
     "convlog.offsets_ns"  # attribute of both: JSON array, nanoseconds from the turn's start to each arrival
 )
+# Of a stream that was captured, in the place of its events:
+WIRE: Final = "convlog.wire"  # its text; the offsets are those of the pieces in which it came
+LENGTHS: Final = "convlog.lengths"  # JSON array: the bytes of each piece
+EVENT_TYPE: Final = "convlog.event_type"  # the type of its events that name none
 
 GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from otel_convlog.turn import Turn, can_record
+from otel_convlog.tracer import can_record
+from otel_convlog.turn import Turn
 
 
 def start_turn(  # noqa: PLR0913  the specification's arguments

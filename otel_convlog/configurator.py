@@ -14,7 +14,7 @@ from otel_convlog.exporter import ConversationSpanExporter
 from otel_convlog.processor import ConversationSpanProcessor
 from otel_convlog.sampler import TurnSampler
 from otel_convlog.settings import switch
-from otel_convlog.turn import lift_limits
+from otel_convlog.tracer import lift_limits
 from otel_convlog.without_content import without_turn_content
 
 if TYPE_CHECKING:

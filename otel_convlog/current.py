@@ -23,4 +23,5 @@ def within(turn: Turn, span: Span) -> Context:
 
 def current_turn() -> Turn | None:
     """Return the turn of the innermost ``with`` block, or of the request that is being captured."""
-    return cast("Turn | None", context_api.get_value(_KEY))
+    turn = cast("Turn | None", context_api.get_value(_KEY))
+    return turn.in_charge if turn is not None else None

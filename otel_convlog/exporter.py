@@ -6,6 +6,10 @@ import logging
 import os
 import threading
 import weakref
+from collections import deque
+from contextlib import contextmanager, suppress
+from math import inf
+from threading import get_ident
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -25,7 +29,7 @@ from otel_convlog.store import ConversationStore, render
 from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -44,6 +48,7 @@ _LIMITS = {
     "attributes": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (or OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT)",
     "events": "OTEL_SPAN_EVENT_COUNT_LIMIT",
     "truncated": "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)",
+    "bounded": "OTEL_EXPORTER_CONVLOG_CAPTURE_BYTES (or most_bytes of the middleware)",
 }
 
 
@@ -79,6 +84,8 @@ class ConversationSpanExporter(SpanExporter):
         redact_patterns: A file of regular expressions, one a line, for what else is to be taken out; default: none.
         redactor: Called with the name of a turn's field and each text in it; returns the text as it may be written
             (docs/privacy.md). There is no variable for it.
+        writer: Where a `ConversationSpanProcessor` has turns written: ``thread`` (default), by a thread of this
+            process; ``process``, by a process of its own (docs/delivery.md).
 
     Raises:
         ValueError: An argument cannot be used. (A variable that cannot be is warned of and ignored.)
@@ -102,26 +109,32 @@ class ConversationSpanExporter(SpanExporter):
         redact_headers: str | Sequence[str] | None = None,
         redact_patterns: str | os.PathLike[str] | None = None,
         redactor: Callable[[str, str], str] | None = None,
+        writer: str | None = None,
     ) -> None:
-        self._settings = Settings.resolve(
-            directory=directory,
-            grouping=grouping,
-            scope=scope,
-            conversation_keys=conversation_keys,
-            sources=sources,
-            stream_events=stream_events,
-            fsync=fsync,
-            max_age_days=max_age_days,
-            max_bytes=max_bytes,
-            queue_bytes=queue_bytes,
-            content=content,
-            group_access=group_access,
-            redact_headers=redact_headers,
-            redact_patterns=redact_patterns,
-        )
+        self._keywords: dict[str, object] = {
+            "directory": directory,
+            "grouping": grouping,
+            "scope": scope,
+            "conversation_keys": conversation_keys,
+            "sources": sources,
+            "stream_events": stream_events,
+            "fsync": fsync,
+            "max_age_days": max_age_days,
+            "max_bytes": max_bytes,
+            "queue_bytes": queue_bytes,
+            "content": content,
+            "group_access": group_access,
+            "redact_headers": redact_headers,
+            "redact_patterns": redact_patterns and os.path.abspath(redact_patterns),  # noqa: PTH100  it may be a Path or text
+            "writer": writer,
+        }
+        self._settings = Settings.resolve(**self._keywords)
         self._redactor = TurnRedactor(
             headers=self._settings.redact_headers, patterns=self._settings.redact_patterns, hook=redactor
         )
+        self._has_hook = redactor is not None
+        if self._has_hook and self._settings.own_process:
+            _logger.warning("a redactor is a function of this process, so turns are written by a thread of it")
         self._store = ConversationStore(
             self._settings.directory, fsync=self._settings.fsync, group_access=self._settings.group_access
         )
@@ -138,10 +151,14 @@ class ConversationSpanExporter(SpanExporter):
         self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
         self._warned_of_limits = False
-        self._metrics = ExporterMetrics(self)
+        self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._written = 0
+        self._written_bytes = 0
         self._failed = 0
         self._count_lock = threading.Lock()
+        self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
+        self._set_aside: deque[Sequence[ReadableSpan]] = deque()
+        self._ends = False
         if hasattr(os, "register_at_fork"):
             unlock = weakref.WeakMethod(self._unlock_in_child)
             os.register_at_fork(after_in_child=lambda: (method := unlock()) and method())
@@ -155,6 +172,22 @@ class ConversationSpanExporter(SpanExporter):
     def queue_bytes(self) -> int:
         """How many bytes of turns may wait."""
         return self._settings.queue_bytes
+
+    @property
+    def writes_elsewhere(self) -> bool:
+        """Whether a processor is to have its turns written by a process of its own."""
+        return self._settings.own_process and not self._has_hook
+
+    @property
+    def keywords(self) -> dict[str, object]:
+        """The arguments that make another one like this, in another process."""
+        given = {name: value for name, value in self._keywords.items() if value is not None}
+        return {**given, "directory": str(self.directory)}
+
+    @property
+    def bytes_written(self) -> int:
+        """How many bytes of turns this process has written."""
+        return self._written_bytes
 
     @property
     def turns_written(self) -> int:
@@ -191,11 +224,47 @@ class ConversationSpanExporter(SpanExporter):
             SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
             has refused them; FAILURE where a turn is lost, which the log says.
         """
+        if get_ident() in self._inside:
+            # A signal's handler, or a destructor, has come into the middle of what follows, whose locks are held.
+            self._set_aside.append(spans)
+            return SpanExportResult.SUCCESS
+        result = self._export(spans)
+        with suppress(IndexError):
+            while True:
+                if self._export(self._set_aside.popleft()) is SpanExportResult.FAILURE:
+                    result = SpanExportResult.FAILURE
+        return result
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Write what waits for spans around it, and try again to write what the disk has refused.
+
+        Args:
+            timeout_millis: After that no further file is tried that has been refused before.
+
+        Returns:
+            Whether all turns are with the operating system.
+        """
+        if get_ident() in self._inside:
+            return False
+        return self._flush(last=False, deadline=monotonic() + timeout_millis / 1e3)
+
+    def shutdown(self) -> None:
+        """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
+        if get_ident() in self._inside:  # a signal's handler; who it has interrupted does it when he comes to his end
+            self._ends = True
+            return
+        self._ends = False
+        self._flush(last=True)
+        self._count(0, self._pending.give_up())
+        self._store.close()
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         started = perf_counter()
         try:
-            records, unreadable = self._assembler.add(spans)
-            self._count(0, unreadable)
-            lost = unreadable + self._store_records(records)
+            with self._in_here():
+                records, unreadable = self._assembler.add(spans)
+                self._count(0, unreadable)
+                lost = unreadable + self._store_records(records)
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
@@ -205,23 +274,22 @@ class ConversationSpanExporter(SpanExporter):
         self._prune_beside()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002  the interface's signature
-        """Write what waits for spans around it, and try again to write what the disk has refused.
-
-        Returns:
-            Whether all turns are with the operating system.
-        """
-        return self._flush(last=False)
-
-    def shutdown(self) -> None:
-        """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
-        self._flush(last=True)
-        self._count(0, self._pending.give_up())
-        self._store.close()
-
-    def _flush(self, *, last: bool) -> bool:
+    @contextmanager
+    def _in_here(self) -> Iterator[None]:
+        self._inside.add(get_ident())
         try:
-            self._store_records(self._assembler.flush(last=last), at_once=True)
+            yield
+        finally:
+            self._inside.discard(get_ident())
+            if self._ends:
+                self.shutdown()
+
+    def _flush(self, *, last: bool, deadline: float = inf) -> bool:
+        try:
+            if self._set_aside:
+                self.export(())
+            with self._in_here():
+                self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
         except Exception:
             _logger.exception("turns could not be written")
         return not self._pending.bytes
@@ -243,14 +311,15 @@ class ConversationSpanExporter(SpanExporter):
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            self._store_records(self._assembler.due())
+            with self._in_here():
+                self._store_records(self._assembler.due())
         except Exception:
             _logger.exception("turns could not be written")
         finally:
             context_api.detach(token)
         self._look_again()
 
-    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False) -> int:
+    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False, deadline: float = inf) -> int:
         """Find the turns' conversations and write them; return how many are lost."""
         by_file: dict[Path, list[RenderedTurn]] = {}
         unreadable = 0
@@ -262,7 +331,7 @@ class ConversationSpanExporter(SpanExporter):
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
         self._count(0, unreadable)
-        return unreadable + self._write(self._pending.take(at_once=at_once), by_file)
+        return unreadable + self._write(self._pending.take(at_once=at_once), by_file, deadline)
 
     def _rendered(self, record: TurnRecord) -> tuple[IdentifiedTurn, RenderedTurn]:
         """Find a turn's conversation, then take out what must not be written."""
@@ -284,60 +353,75 @@ class ConversationSpanExporter(SpanExporter):
         self._warned_of_limits = True
         variables = dict.fromkeys(variable for kind, variable in _LIMITS.items() if kind in lost)
         _logger.warning(
-            "limits of the SDK have cut a turn (%s); %s may raise them%s",
+            "a limit has cut a turn (%s); %s may raise it%s",
             ", ".join(f"{kind}: {what}" for kind, what in lost.items()),
             " and ".join(variables),
-            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" else "",
+            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" and set(lost) - {"bounded"} else "",
         )
 
-    def _write(self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]]) -> int:
+    def _write(
+        self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]], deadline: float
+    ) -> int:
         """Write turns, those that waited before the new ones of the same file; return how many are lost."""
         lost = 0
-        untried = dict(waiting)
+        untried, unseen = dict(waiting), dict(new)
         try:
             for path in waiting:
+                if monotonic() >= deadline:
+                    break
                 lost += self._try_again(path, untried)
             for path, turns in new.items():
                 if self._pending.waits(path):
                     lost += self._keep(path, turns)
                 else:
                     lost += self._try(path, turns)
+                del unseen[path]
         finally:  # also when a signal's handler ends the process here
             for path, turns in untried.items():
                 self._pending.put_back(path, turns)
+            for path, turns in unseen.items():
+                self._keep(path, turns)
         if waiting or new:
             self._pending.settle()
         return lost
 
     def _try_again(self, path: Path, untried: dict[Path, list[RenderedTurn]]) -> int:
         turns = untried[path]
+        steps: list[int] = []
+        lost: list[RenderedTurn] = []
         try:
-            self._store.write(path, turns)
+            self._store.write(path, turns, steps.append)
         except OSError:
-            return 0  # they wait on
+            untried[path] = turns[sum(steps) :]  # they wait on
         except Exception:
-            _logger.exception("%d turns of %s are lost", len(turns), path)
+            lost = turns[sum(steps) :]
+            _logger.exception("%d turns of %s are lost", len(lost), path)
             del untried[path]
-            self._pending.drop(path, turns)
-            self._count(0, len(turns))
-            return len(turns)
-        del untried[path]
-        self._pending.written(path, turns)
-        self._count_written(turns)
-        return 0
+            self._pending.drop(path, lost)
+            self._count(0, len(lost))
+        else:
+            del untried[path]
+        if written := turns[: sum(steps)]:
+            self._pending.written(path, written)
+            self._count_written(written)
+        return len(lost)
 
     def _try(self, path: Path, turns: list[RenderedTurn]) -> int:
+        steps: list[int] = []
+        lost = 0
         try:
-            self._store.write(path, turns)
+            self._store.write(path, turns, steps.append)
         except OSError as error:
-            return self._keep(path, turns, error)
+            lost = self._keep(path, turns[sum(steps) :], error)
         except Exception:
-            _logger.exception("%d turns of %s are lost", len(turns), path)
-            self._count(0, len(turns))
-            return len(turns)
-        self._pending.works()
-        self._count_written(turns)
-        return 0
+            lost = len(turns) - sum(steps)
+            _logger.exception("%d turns of %s are lost", lost, path)
+            self._count(0, lost)
+        else:
+            self._pending.works()
+        if written := turns[: sum(steps)]:
+            self._count_written(written)
+        return lost
 
     def _keep(self, path: Path, turns: list[RenderedTurn], error: OSError | None = None) -> int:
         lost = self._pending.keep(path, turns, error)
@@ -345,8 +429,10 @@ class ConversationSpanExporter(SpanExporter):
         return lost
 
     def _count_written(self, turns: Sequence[RenderedTurn]) -> None:
+        size_bytes = sum(len(turn.body) for turn in turns)
+        self._written_bytes += size_bytes
         self._count(len(turns), 0)
-        self._metrics.written(len(turns), sum(len(turn.body) for turn in turns))
+        self._metrics.written(len(turns), size_bytes)
 
     def _count(self, written: int, failed: int) -> None:
         with self._count_lock:
@@ -375,5 +461,7 @@ class ConversationSpanExporter(SpanExporter):
     def _unlock_in_child(self) -> None:
         # Another thread of the parent may have held it when the child was forked.
         self._count_lock = threading.Lock()
+        self._inside.clear()
+        self._set_aside.clear()
         self._assembler.reset()
         self._timer = None

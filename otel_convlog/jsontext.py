@@ -80,6 +80,17 @@ def from_any_json(text: str | bytes) -> Json:
         raise ValueError("nested too deeply") from error
 
 
+def from_wire(body: bytes) -> Json:
+    """Decode a body of whatever client or server: what its JSON says, without loss, else its text."""
+    try:
+        return from_any_json(body) if _may_hold_large_integer(body) else orjson.loads(body)
+    except ValueError:
+        try:
+            return from_any_json(body)
+        except ValueError:
+            return body.decode("utf-8", "replace")
+
+
 def json_or_none(text: str) -> Json:
     """Decode JSON text of any origin; None where it is none."""
     try:
@@ -88,11 +99,12 @@ def json_or_none(text: str) -> Json:
         return None
 
 
-def to_indented_json(value: object) -> bytes:
+def to_indented_json(value: object, *, max_depth: int | None = None) -> bytes:
     """Encode a document: the bytes of ``json.dumps(value, ensure_ascii=False, indent=2)``.
 
     Args:
         value: A tree of JSON values, as `from_json` gives it.
+        max_depth: Where to cut what is nested so deeply that others cannot read it; None for nowhere.
 
     Returns:
         UTF-8 with two spaces a level; a lone surrogate stands as its escape.
@@ -102,7 +114,7 @@ def to_indented_json(value: object) -> bytes:
         if _may_hold_unlike_float(value, text):
             text = orjson.dumps(_with_float_text(value), option=orjson.OPT_INDENT_2)
     except (TypeError, RecursionError):
-        return _careful(value, indent=2)
+        return _careful(value, indent=2, max_depth=max_depth)
     return text
 
 
@@ -114,6 +126,15 @@ def exact_int(digits: str) -> int:
         from decimal import Decimal  # noqa: PLC0415  a rare case must not cost every import
 
         return int(Decimal(digits))
+
+
+_DIGITS = bytes.maketrans(bytes(range(256)), bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256)))
+
+
+def _may_hold_large_integer(body: bytes) -> bool:
+    """Say whether there are as many digits in a row as an integer has that orjson would read as a float: 20."""
+    # Where they are, every fifth byte shows four in a row; that costs a fifth of a look at all.
+    return b"0000" in body[::5].translate(_DIGITS) and b"0" * 20 in body.translate(_DIGITS)
 
 
 def _null(_constant: str) -> None:

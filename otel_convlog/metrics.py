@@ -31,11 +31,6 @@ _PROCESSOR = {"otel.component.type": "otel_convlog.ConversationSpanProcessor"}
 _T = TypeVar("_T")
 
 
-class _HasWaitingBytes(Protocol):
-    @property
-    def waiting_bytes(self) -> int: ...
-
-
 class _HasQueueBytes(Protocol):
     @property
     def queue_bytes(self) -> int: ...
@@ -45,15 +40,16 @@ class ExporterMetrics:
     """Counts what an exporter does.
 
     Args:
-        exporter: Its waiting bytes are observed for as long as it lives.
+        exporter: It is observed for as long as it lives.
+        waiting_bytes: Returns how many bytes of turns wait in it.
     """
 
-    def __init__(self, exporter: _HasWaitingBytes) -> None:
+    def __init__(self, exporter: _T, waiting_bytes: Callable[[_T], int]) -> None:
         meter = metrics.get_meter("otel_convlog", __version__)
         self._exported = meter.create_counter(EXPORTED, "{span}", "turns that were written, or lost")
         self._written = meter.create_counter(WRITTEN_BYTES, "By", "bytes of turns that were written")
         self._duration = meter.create_histogram(DURATION, "s", "how long the writes of one export took")
-        _observe_waiting(meter, exporter, lambda it: it.waiting_bytes, _EXPORTER)
+        _observe_waiting(meter, exporter, waiting_bytes, _EXPORTER)
 
     def written(self, turns: int, size_bytes: int) -> None:
         """Count turns that were written."""
@@ -78,8 +74,12 @@ class ProcessorMetrics:
 
     def __init__(self, processor: _HasQueueBytes) -> None:
         meter = metrics.get_meter("otel_convlog", __version__)
-        self._processed = meter.create_counter(PROCESSED, "{span}", "turns that were dropped")
+        self._processed = meter.create_counter(PROCESSED, "{span}", "spans that were taken to the exporter, or dropped")
         _observe_waiting(meter, processor, lambda it: it.queue_bytes, _PROCESSOR)
+
+    def processed(self, spans: int) -> None:
+        """Count spans that were handed to the exporter."""
+        self._processed.add(spans, _PROCESSOR)
 
     def dropped(self) -> None:
         """Count a turn that was dropped."""

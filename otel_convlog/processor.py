@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_convlog.exporter import ConversationSpanExporter
 from otel_convlog.metrics import ProcessorMetrics
+from otel_convlog.writer import ProcessWriter
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -30,11 +31,28 @@ _SHUTDOWN_S = 30.0  # the time that the SDK's own processors take at most
 
 
 class _Mark:
-    """Stands in the queue for the moment when all before it has been written."""
+    """Stands in the queue for the moment when all before it has been handed to the exporter, which is then flushed.
 
-    def __init__(self, *, last: bool = False) -> None:
-        self.reached = threading.Event()
+    Args:
+        deadline: Until when, by `monotonic`, somebody waits for that.
+        last: Whether the writer, and the exporter, end there.
+    """
+
+    def __init__(self, deadline: float, *, last: bool = False) -> None:
+        self.deadline = deadline
         self.last = last
+        self.reached = threading.Event()
+        self.flushed = False
+
+    def reach(self, exporter: ConversationSpanExporter | ProcessWriter) -> None:
+        """Flush the exporter."""
+        try:
+            if self.last:
+                exporter.shutdown()
+            self.flushed = self.last or exporter.force_flush(max(0, int((self.deadline - monotonic()) * 1e3)))
+        except Exception:
+            _logger.exception("turns could not be written")
+        self.reached.set()
 
 
 class ConversationSpanProcessor(SpanProcessor):
@@ -58,7 +76,10 @@ class ConversationSpanProcessor(SpanProcessor):
     def __init__(self, exporter: ConversationSpanExporter | None = None, **settings: object) -> None:
         if exporter is not None and settings:
             raise TypeError(f"the exporter has its own settings: {', '.join(settings)}")
-        self.exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        exporter = exporter or ConversationSpanExporter(**settings)  # type: ignore[arg-type]  # it checks them
+        self.exporter: ConversationSpanExporter | ProcessWriter = (
+            ProcessWriter(exporter) if exporter.writes_elsewhere else exporter
+        )
         self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0
@@ -75,13 +96,16 @@ class ConversationSpanProcessor(SpanProcessor):
         self._lock = threading.RLock()
         self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._bytes = 0
+        self._taken_bytes = 0
         self._dropped_lately = 0
+        # The writer does not need the lock above for this: a handler that waits for the writer may hold that.
+        self._written_lock = threading.RLock()
+        self._written_bytes = 0
 
     @property
     def queue_bytes(self) -> int:
         """How many bytes of turns wait for the exporter."""
-        return self._bytes
+        return self._taken_bytes - self._written_bytes
 
     @property
     def turns_dropped(self) -> int:
@@ -105,25 +129,26 @@ class ConversationSpanProcessor(SpanProcessor):
         Returns:
             Whether all of them were with the operating system within the time.
         """
-        deadline = monotonic() + timeout_millis / 1e3
-        if not self._pass_mark(_Mark(), deadline):
-            return False
-        return self.exporter.force_flush(max(0, int((deadline - monotonic()) * 1e3)))
+        mark = _Mark(monotonic() + timeout_millis / 1e3)
+        return self._pass_mark(mark) and mark.flushed
 
     def shutdown(self) -> None:
         """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
         if self._closed.is_set():
             return
         self._closed.set()
-        deadline = monotonic() + _SHUTDOWN_S
-        if self._pass_mark(_Mark(last=True), deadline):
-            writer = self._writer
-            if writer is not None:
-                writer.join(max(0.0, deadline - monotonic()))
-            self._write_rest()
-        else:
-            _logger.warning("%d bytes of turns could not be written within %.0f s", self._bytes, _SHUTDOWN_S)
-        self.exporter.shutdown()
+        mark = _Mark(monotonic() + _SHUTDOWN_S, last=True)
+        if not self._pass_mark(mark):
+            _logger.warning(
+                "%d bytes of turns could not be written within %.0f s",
+                self.queue_bytes + self.exporter.waiting_bytes,
+                _SHUTDOWN_S,
+            )
+            return
+        writer = self._writer
+        if writer is not None:
+            writer.join(max(0.0, mark.deadline - monotonic()))
+        self._write_rest()
 
     def _take(self, span: ReadableSpan) -> None:
         if self._closed.is_set():
@@ -131,13 +156,13 @@ class ConversationSpanProcessor(SpanProcessor):
             return
         size = _size(span)
         with self._lock:
-            full = self._bytes + self.exporter.waiting_bytes + size > self._most_bytes
+            full = self.queue_bytes + self.exporter.waiting_bytes + size > self._most_bytes
             if full:
                 self._dropped += 1
                 self._dropped_lately += 1
                 begins = self._dropped_lately == 1
             else:
-                self._bytes += size
+                self._taken_bytes += size
                 if self._writer is None:
                     self._start()
         if not full:
@@ -149,7 +174,7 @@ class ConversationSpanProcessor(SpanProcessor):
         if begins:
             _logger.warning(
                 "turns are dropped: %d bytes of them wait to be written, and OTEL_EXPORTER_CONVLOG_QUEUE_BYTES is %d",
-                self._bytes + self.exporter.waiting_bytes,
+                self.queue_bytes + self.exporter.waiting_bytes,
                 self._most_bytes,
             )
 
@@ -162,13 +187,14 @@ class ConversationSpanProcessor(SpanProcessor):
         self._writer = writer
         _flush_at_exit_of_child(self)
 
-    def _pass_mark(self, mark: _Mark, deadline: float) -> bool:
-        """Wait until what was taken before has been handed to the exporter; return whether it was in time."""
+    def _pass_mark(self, mark: _Mark) -> bool:
+        """Wait until what was taken before has been written; return whether it was tried in time."""
         if self._writer is None or not self._writer.is_alive():
             self._write_rest()
+            mark.reach(self.exporter)
             return True
-        self._queue.put(mark)
-        return mark.reached.wait(max(0.0, deadline - monotonic()))
+        self._queue.put(mark)  # the writer does it, since a disk may hang, and who waits wants to go on
+        return mark.reached.wait(max(0.0, mark.deadline - monotonic()))
 
     def _write(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
         """Write until the last mark: the writer thread."""
@@ -189,7 +215,7 @@ class ConversationSpanProcessor(SpanProcessor):
                     break
             self._export(spans, size)
             if isinstance(item, _Mark):
-                item.reached.set()
+                item.reach(self.exporter)
                 if item.last:
                     return
 
@@ -201,23 +227,24 @@ class ConversationSpanProcessor(SpanProcessor):
             except Empty:
                 return
             if isinstance(item, _Mark):
-                item.reached.set()
+                item.reach(self.exporter)
             else:
                 self._export([item[0]], item[1])
 
     def _export(self, spans: list[ReadableSpan], size: int) -> None:
         try:
             if spans:
+                self._metrics.processed(len(spans))
                 self.exporter.export(spans)
         except Exception:
             _logger.exception("%d turns are lost", len(spans))
-        with self._lock:
-            self._bytes -= size
-            ended = self._dropped_lately if not self._bytes else 0
+        with self._written_lock:
+            self._written_bytes += size
+        if self._dropped_lately and not self.queue_bytes:
+            with self._lock:
+                ended, self._dropped_lately = self._dropped_lately, 0
             if ended:
-                self._dropped_lately = 0
-        if ended:
-            _logger.warning("turns are written again; %d were dropped", ended)
+                _logger.warning("turns are written again; %d were dropped", ended)
 
 
 def _size(span: ReadableSpan) -> int:

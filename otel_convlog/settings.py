@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.content import METADATA, ContentModes
+from otel_convlog.content import FULL, METADATA, ContentModes
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField
@@ -26,6 +26,8 @@ PREFIX = "OTEL_EXPORTER_CONVLOG_"
 _SOURCES = ("turn", "gen_ai", "openinference")
 
 _logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 
 def _directory(value: object) -> Path:
@@ -117,6 +119,13 @@ def _when(value: object) -> bool:
     return text == "always"
 
 
+def _writer(value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in {"thread", "process"}:
+        raise ValueError("must be thread or process")
+    return text == "process"
+
+
 def _boolean(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"true", "false"}:
@@ -144,6 +153,7 @@ class Settings:
         redact_headers: Names of headers to mask, besides those that are known to carry secrets.
         redact_patterns: The user's own patterns. Where the variable's file cannot be used there are none, and
             `content` is ``metadata`` at most: nothing that they might have matched may be written.
+        own_process: Whether a processor has its turns written by a process of its own.
     """
 
     directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
@@ -160,6 +170,7 @@ class Settings:
     group_access: str = field(metadata={"parse": _group_access, "default": "none"})
     redact_headers: tuple[str, ...] = field(metadata={"parse": _names, "default": ""})
     redact_patterns: UserPatterns = field(metadata={"parse": _patterns, "default": ""})
+    own_process: bool = field(metadata={"parse": _writer, "default": "thread", "option": "writer"})
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
@@ -172,19 +183,24 @@ class Settings:
             ValueError: A keyword's value cannot be used. (A variable's value that cannot is warned of and ignored.)
         """
         values: dict[str, object] = {}
+        most_content = FULL
         for option in fields(cls):
             parse, default = option.metadata["parse"], option.metadata["default"]
-            keyword = keywords.get(option.name)
+            name = option.metadata.get("option", option.name)
+            keyword = keywords.get(name)
             if keyword is None:
-                values[option.name] = _from_environment(option.name, parse, default)
+                try:
+                    values[option.name] = from_environment(name, parse, default)
+                except PatternError as error:  # to go on without them would be to write what they are to keep out
+                    _logger.error("%s; turns are written without content", error)  # noqa: TRY400  it is the user's
+                    values[option.name], most_content = UserPatterns(), METADATA
                 continue
             try:
                 values[option.name] = parse(keyword)
             except ValueError as error:
-                raise ValueError(f"{option.name} {error}, not {keyword!r}") from None
-        if values["redact_patterns"] is None:
-            values["redact_patterns"], values["content"] = UserPatterns(), values["content"].at_most(METADATA)  # type: ignore[attr-defined]  # its parser's
-        return cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
+                raise ValueError(f"{name} {error}, not {keyword!r}") from None
+        settings = cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
+        return replace(settings, content=settings.content.at_most(most_content))
 
 
 def switched_off() -> bool:
@@ -194,18 +210,18 @@ def switched_off() -> bool:
 
 def switch(option: str, *, default: bool = True) -> bool:
     """Return what ``OTEL_EXPORTER_CONVLOG_<OPTION>`` says of a switch that is no setting of the exporter."""
-    return bool(_from_environment(option, _boolean, str(default)))
+    return from_environment(option, _boolean, str(default))
 
 
-def _from_environment(option: str, parse: Callable[[object], object], default: str) -> object:
+def from_environment(option: str, parse: Callable[[str], _T], default: str) -> _T:
+    """Return what ``OTEL_EXPORTER_CONVLOG_<OPTION>`` says; the default where it says nothing that can be read."""
     variable = PREFIX + option.upper()
     text = os.environ.get(variable, "")
     if text.strip():
         try:
             return parse(text)
-        except PatternError as error:  # to go on without them would be to write what they are to keep out
-            _logger.error("%s %s; turns are written without content", variable, error)  # noqa: TRY400  it is the user's
-            return None
+        except PatternError as error:
+            raise PatternError(f"{variable} {error}") from error
         except ValueError as error:
             _logger.warning("%s %s; ignoring %r", variable, error, text)
     return parse(default)

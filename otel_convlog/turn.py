@@ -10,30 +10,32 @@ from typing import TYPE_CHECKING, ParamSpec, cast
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
-from opentelemetry.trace import ProxyTracerProvider, SpanKind, Status, StatusCode
+from opentelemetry.trace import Status, StatusCode
 
 from otel_convlog import attempts, open_turns
 from otel_convlog import attributes as names
-from otel_convlog._version import __version__
-from otel_convlog.attempts import Attempt, json_array
+from otel_convlog.attempts import json_array
 from otel_convlog.attempts import json_text as _json
-from otel_convlog.current import within
+from otel_convlog.current import current_turn, within
 from otel_convlog.identity.explicit import named_conversation
 from otel_convlog.redaction.headers import sanitize_headers
 from otel_convlog.redaction.urls import sanitize_url
-from otel_convlog.settings import switched_off
 from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
 from otel_convlog.times import format_time
+from otel_convlog.tracer import current_tracer, start_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextvars import Token
     from types import TracebackType
 
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, Tracer, TracerProvider
+    from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import AttributeValue
     from typing_extensions import Self
+
+    from otel_convlog.attempts import Attempt
+    from otel_convlog.wire import Answer
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ _MOST_NEEDED = (names.ROUTE, names.CLIENT_REQUEST, names.GEN_AI_CONVERSATION_ID)
 _P = ParamSpec("_P")
 
 
-def _never_raises(method: Callable[_P, None]) -> Callable[_P, None]:
+def never_raises(method: Callable[_P, None]) -> Callable[_P, None]:
     """Keep from the proxy whatever goes wrong in recording: foreign objects and span processors may raise anything."""
 
     @functools.wraps(method)
@@ -120,7 +122,7 @@ class Turn:
         }
         self._begin(plain, stream, client_request, request_headers, metadata)
 
-    @_never_raises
+    @never_raises
     def _begin(
         self,
         plain: dict[str, object],
@@ -129,7 +131,7 @@ class Turn:
         request_headers: object,
         metadata: object,
     ) -> None:
-        tracer = _tracer()
+        tracer = current_tracer()
         if tracer is None:
             return
         head: dict[str, AttributeValue] = {names.STREAM: truth(stream)}
@@ -139,10 +141,10 @@ class Turn:
             head[name] = text = attribute_text(value)
             if text is not value and (value is None or issubclass(type(value), (str, int, float))):
                 exact[name] = value
-        span = _start_span(tracer, head)
+        head.update(genai_attributes(str(head[names.ROUTE]), str(head[names.CLIENT_MODEL]), str(head[names.BACKEND])))
+        span = self._take_over(head) or self._start_span(tracer, head)
         if span is None:
             return
-        self._started_ns = perf_counter_ns()
         headers = sanitize_headers(request_headers)
         span_context = span.get_span_context()
         self._fields: dict[str, AttributeValue] = {
@@ -152,18 +154,48 @@ class Turn:
             names.CLIENT_REQUEST: _json(client_request),
             names.METADATA: _json({} if metadata is None else metadata),
         }
+        # What the proxy says counts before what hooks see.
+        self._fields.update({name: head[name] for name in (names.TARGET_URL, names.UPSTREAM_MODEL) if head[name]})
         if exact:
             self._fields[names.EXACT] = _json(exact)
         # Event, time, event, time, …: both are added in one step, and the garbage collector has nothing to do with
         # them.
-        self._attempts: list[Attempt] = []
         self._upstream_events: list[str | int] = []
         self._client_events: list[str | int] = []
         self._end_lock = threading.Lock()
         self._span = span
         open_turns.begin(span, span_context)
+        self._name_conversation(client_request, headers)
+
+    def _name_conversation(self, client_request: object, headers: object) -> None:
+        """Note the conversation that a request names; its headers are those that may be shown."""
         if (named := named_conversation(client_request, headers, {})) is not None:
             self._fields[names.GEN_AI_CONVERSATION_ID] = named.conversation_id
+
+    def _start_span(self, tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
+        span = start_span(tracer, head)
+        self._started_ns = perf_counter_ns()
+        self._attempts: list[Attempt] = []
+        return span
+
+    def _take_over(self, head: dict[str, AttributeValue]) -> Span | None:
+        """Become what is recorded of a request that is being captured: what the proxy says itself comes first."""
+        outer = current_turn()
+        taken = outer.hand_over(self) if outer is not None else None
+        if taken is None:
+            return None
+        span, self._started_ns, self._attempts = taken
+        span.set_attributes(head)
+        return span
+
+    def hand_over(self, successor: Turn) -> tuple[Span, int, list[Attempt]] | None:  # noqa: ARG002  for a captured one
+        """Let a turn that begins within this one take its place; None where it has a place of its own."""
+        return None
+
+    @property
+    def in_charge(self) -> Turn:
+        """The turn that records what this one would: itself, or the one that has taken its place."""
+        return self
 
     @property
     def span(self) -> Span:
@@ -175,18 +207,18 @@ class Turn:
         """Whether what is attached now will be logged."""
         return self._span is not None
 
-    @_never_raises
+    @never_raises
     def attach_upstream_request(self, payload: object, headers: object = None) -> None:
         """Record what was sent upstream: the body and, masked, the headers."""
         self._attach(names.UPSTREAM_REQUEST, {"headers": sanitize_headers(headers), "body": payload})
 
-    @_never_raises
+    @never_raises
     def attach_upstream_response(self, response_data: object) -> None:
         """Record the whole upstream answer of a request that was not streamed."""
         self._attach(names.UPSTREAM_RESPONSE, response_data)
         self._describe_response(response_data)
 
-    @_never_raises
+    @never_raises
     def attach_client_response(self, response_data: object) -> None:
         """Record the whole answer that the client was given."""
         self._attach(names.CLIENT_RESPONSE, response_data)
@@ -201,12 +233,12 @@ class Turn:
         if self._span is not None:
             self._client_events += (_json(event), perf_counter_ns())
 
-    @_never_raises
+    @never_raises
     def set_stream_summary(self, summary: object) -> None:
         """Record what the stream came to, e.g. its text, the numbers of events, usage."""
         self._attach(names.STREAM_SUMMARY, {} if summary is None else summary)
 
-    @_never_raises
+    @never_raises
     def attach_error(self, error: object) -> None:
         """Record what went wrong: text, or an object, where possible with ``type`` and ``message``."""
         self._attach(names.ERROR, error)
@@ -217,28 +249,21 @@ class Turn:
         # (https://opentelemetry.io/docs/specs/semconv/registry/attributes/error/)
         self._fail(attribute_text(kind) if isinstance(kind, str) and kind else "_OTHER")
 
-    def begin_attempt(self, url: str, body: object, headers: object = None) -> Attempt | None:
-        """Begin to record an upstream call, for hooks of HTTP clients.
+    def add_attempt(self, attempt: Attempt) -> bool:
+        """Record an upstream call, for hooks of HTTP clients.
 
         Of several, the last one's request, answer and events become the turn's, where the proxy records none itself;
         the others stand in ``otel.attempts``.
 
         Returns:
-            What the call's answer is recorded with; None where nothing is recorded.
+            Whether anything is recorded.
         """
         if self._span is None:
-            return None
-        attempt = Attempt(url, body, headers)
+            return False
         self._attempts.append(attempt)
-        return attempt
+        return True
 
-    @_never_raises
-    def assemble_answer(self) -> None:
-        """Have the answer that the client is streamed put together, by the exporter, as its `client_response`."""
-        if self._span is not None:
-            self._fields[names.ASSEMBLE] = True
-
-    @_never_raises
+    @never_raises
     def finalize(self, *, usage: object = None, duration_ms: float | None = None) -> None:
         """End the turn: its span ends, and it goes to the exporter. A second call does nothing.
 
@@ -295,7 +320,7 @@ class Turn:
             if isinstance(value, str):
                 self._fields[name] = attribute_text(value)
 
-    @_never_raises
+    @never_raises
     def _record_exception(self, exc: BaseException) -> None:
         span = self._span
         if span is None:
@@ -314,29 +339,60 @@ class Turn:
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
         fields: dict[str, AttributeValue] = {**figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
-        upstream_events = self._upstream_events
-        if self._attempts:
-            given = attempts.fields_of(list(self._attempts))
-            fields.update(given)
-            upstream_events = upstream_events or self._attempts[-1].events
-        fields.update(dict(self._fields))  # a snapshot: another thread may still be attaching
+        upstream = attempts.describe(list(self._attempts)) if self._attempts else None
+        if upstream is not None:
+            fields.update(upstream.fields)
+            if upstream.error is not None:
+                fields.update({names.ERROR: _json(upstream.error), names.ERROR_TYPE: str(upstream.error["type"])})
+                span.set_status(Status(StatusCode.ERROR))
+        given = dict(self._fields)  # a snapshot: another thread may still be attaching
+        if upstream is not None:
+            given.update(raw_fields(given, [name for name in upstream.raw if name not in given], upstream.bounded))
+        fields.update(given)
         if usage is not None:
             fields[names.USAGE] = _json(usage)
         # Where the SDK limits the number of attributes, it keeps those that were set last.
         fields.update({name: fields.pop(name) for name in _MOST_NEEDED if name in fields})
         span.set_attributes(fields)
-        for name, events in (
-            (names.UPSTREAM_EVENTS_EVENT, upstream_events),
-            (names.CLIENT_EVENTS_EVENT, self._client_events),
+        for name, events, stream in (
+            (names.UPSTREAM_EVENTS_EVENT, self._upstream_events, upstream.stream if upstream is not None else None),
+            (names.CLIENT_EVENTS_EVENT, self._client_events, self._client_stream()),
         ):
             if events:
                 span.add_event(name, self._event_attributes(list(events)), end_time)
+            elif stream is not None:
+                span.add_event(name, self._wire_attributes(stream), end_time)
+
+    def _client_stream(self) -> Answer | None:
+        """Return what the client was streamed, as it was on the wire, where that is known."""
+        return None
 
     def _event_attributes(self, events: list[str | int]) -> dict[str, AttributeValue]:
         array = json_array(cast("list[str]", events[0::2]))
         started_ns = self._started_ns
         offsets_ns = [arrived_ns - started_ns for arrived_ns in cast("list[int]", events[1::2])]
         return {names.EVENTS: array, names.OFFSETS_NS: _json(offsets_ns)}
+
+    def _wire_attributes(self, stream: Answer) -> dict[str, AttributeValue]:
+        body = stream.read()
+        offsets_ns = [passed_ns - self._started_ns for passed_ns in stream.times_ns]
+        return {
+            names.WIRE: body.text,
+            names.LENGTHS: _json(body.lengths),
+            names.OFFSETS_NS: _json(offsets_ns),
+            names.EVENT_TYPE: stream.event_type,
+            names.BOUNDED: "" if body.whole else "true",
+        }
+
+
+def raw_fields(given: Mapping[str, AttributeValue], raw: list[str], bounded: list[str]) -> dict[str, AttributeValue]:
+    """Return the attributes that say of others that they are bodies as they were on the wire, or their beginning."""
+    found: dict[str, AttributeValue] = {}
+    for name, values in ((names.RAW, raw), (names.BOUNDED, bounded)):
+        if values:
+            known = given.get(name)
+            found[name] = ",".join([known, *values] if isinstance(known, str) else values)
+    return found
 
 
 def _shown_url(url: object) -> object:
@@ -349,58 +405,3 @@ def _shown_url(url: object) -> object:
 def turn_id(trace_id: int, span_id: int) -> str:
     """Return the id of the turn that a span records: the same span gives the same turn (docs/design.md, "The span")."""
     return f"turn_{trace_id & 0xFFFFFFFF:08x}{span_id:016x}"
-
-
-_resolved: tuple[TracerProvider | None, Tracer | None] = (None, None)
-
-
-def _tracer() -> Tracer | None:
-    """Return the current provider's tracer, or None where nothing can record."""
-    global _resolved  # noqa: PLW0603  one tuple, replaced whole, so that threads see a provider with its own tracer
-    try:
-        provider = trace.get_tracer_provider()
-        if isinstance(provider, ProxyTracerProvider):  # no SDK is set up (yet)
-            return None
-        known, tracer = _resolved
-        if provider is not known:
-            tracer = None if switched_off() else provider.get_tracer("otel_convlog", __version__)
-            _resolved = (provider, tracer)
-    except Exception:
-        _logger.warning("there is no tracer, so turns are not recorded", exc_info=True)
-        return None
-    return tracer
-
-
-def lift_limits(provider: TracerProvider) -> None:
-    """Let no limit of the SDK cut the spans of turns of this provider; other spans keep their limits.
-
-    Raises:
-        AttributeError: This release of the SDK keeps the limits of a tracer elsewhere.
-    """
-    global _resolved  # noqa: PLW0603  as above
-    from opentelemetry.sdk.trace import SpanLimits  # noqa: PLC0415  who calls this has an SDK; instrumented code may not
-
-    tracer = provider.get_tracer("otel_convlog", __version__)
-    tracer._span_limits  # type: ignore[attr-defined]  # noqa: B018, SLF001  the SDK offers limits for all tracers only
-    unset = SpanLimits.UNSET
-    tracer._span_limits = SpanLimits(  # type: ignore[attr-defined]  # noqa: SLF001
-        max_attributes=unset,
-        max_events=unset,
-        max_span_attributes=unset,
-        max_event_attributes=unset,
-        max_attribute_length=unset,
-        max_span_attribute_length=unset,
-    )
-    _resolved = (provider, None if switched_off() else tracer)
-
-
-def can_record() -> bool:
-    """Say whether a turn that is started now may be recorded; cheaper than to start one and see."""
-    return _tracer() is not None
-
-
-def _start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
-    """Start a turn's span with the attributes that samplers may want to see; None where it is not recording."""
-    head.update(genai_attributes(str(head[names.ROUTE]), str(head[names.CLIENT_MODEL]), str(head[names.BACKEND])))
-    span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
-    return span if span.is_recording() else None

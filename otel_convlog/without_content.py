@@ -100,8 +100,8 @@ def _turn_attributes(span: ReadableSpan) -> dict[str, AttributeValue]:
         if name in _KEPT or not name.startswith(names.PREFIX)
     }
     target_url = (span.attributes or {}).get(names.TARGET_URL)
-    if isinstance(target_url, str):  # its query may hold a key
-        kept[names.TARGET_URL] = re.split(r"[?#]", target_url, maxsplit=1)[0]
+    if isinstance(target_url, str):  # its query may hold a key, and what stands before its host a password
+        kept[names.TARGET_URL] = re.sub(r"//[^/]*@", "//", re.split(r"[?#]", target_url, maxsplit=1)[0])
     return kept
 
 

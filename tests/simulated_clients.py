@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -537,6 +538,165 @@ def messages_that_are_joined(dialogue: int) -> Iterator[Turn]:
         later += [answer, user(voice.says())]
 
 
+def messages_that_become_blocks(dialogue: int) -> Iterator[Turn]:
+    """What the user says in two messages stands in two blocks later, or in one text with a line break between."""
+    voice = Voice(dialogue)
+    shown: list[Message] = []
+    for number in range(TURNS):
+        one, two = voice.says(), voice.says()
+        blocks = [{"type": "text", "text": one}, {"type": "text", "text": two}]
+        forms = [[user(one), user(two)], [user(f"{one}\n{two}")], [{"role": "user", "content": blocks}]]
+        answer = assistant(voice.says(1, 5))
+        request = {"model": "m", "messages": [*shown, *forms[number % 3]]}
+        yield turn("chat", dialogue, request, chat_answer(answer))
+        shown += [*forms[(number + dialogue) % 3], answer]
+
+
+def parallel_tool_calls_in_any_order(dialogue: int) -> Iterator[Turn]:
+    """The calls and the results come back in another order each time, under ids that every dialogue has."""
+    voice = Voice(dialogue)
+    steps: list[tuple[list[Message], list[str]]] = []
+    opening = user(voice.says())
+    for _ in range(TURNS):
+        messages: list[Message] = [opening]
+        for calls, results in steps:
+            order = sorted(range(3), key=lambda _: voice.hex(4))
+            messages.append({"role": "assistant", "content": None, "tool_calls": [calls[at] for at in order]})
+            messages += [{"role": "tool", "tool_call_id": calls[at]["id"], "content": results[at]} for at in order]
+        functions = [{"name": "read", "arguments": json.dumps({"path": voice.says(1, 2)})} for _ in range(3)]
+        made: list[Message] = [
+            {"id": f"call_{at}", "type": "function", "function": function} for at, function in enumerate(functions)
+        ]
+        answer = {"role": "assistant", "content": None, "tool_calls": made}
+        yield turn("chat", dialogue, {"model": "m", "messages": messages}, chat_answer(answer))
+        steps.append((made, [voice.says(1, 6) for _ in range(3)]))
+
+
+def letters_composed_and_decomposed(dialogue: int) -> Iterator[Turn]:
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for number in range(TURNS):
+        messages.append(user(f"Prüfe été 가 が: {voice.says()}"))
+        form: Any = ("NFC", "NFD")[number % 2]
+        shown = [{**message, "content": unicodedata.normalize(form, message["content"])} for message in messages]
+        answer = assistant(f"Ça: {voice.says(1, 5)}")
+        yield turn("chat", dialogue, {"model": "m", "messages": shown}, chat_answer(answer))
+        messages.append(answer)
+
+
+def first_message_beside_a_window(dialogue: int) -> Iterator[Turn]:
+    """The window begins with a question too, so that it becomes one with the first message."""
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for _ in range(TURNS * 2):
+        messages.append(user(voice.says()))
+        answer = assistant(voice.says())
+        shown = messages if len(messages) <= 5 else [messages[0], *messages[-3:]]
+        yield turn("chat", dialogue, {"model": "m", "messages": list(shown)}, chat_answer(answer))
+        messages.append(answer)
+
+
+def opening_that_fails(dialogue: int) -> Iterator[Turn]:
+    """Then it is asked once more, at another time and in another form, or the user says something else behind it."""
+    voice = Voice(dialogue)
+    messages: list[Message] = [user(voice.says(20, 40))]
+    for number in range(TURNS):
+        system = {"role": "system", "content": f"It is {number} o'clock."}
+        answer = assistant(voice.says())
+        calls = [["attach_error", {"type": "overloaded"}]] if number < 2 else chat_answer(answer)
+        yield turn("chat", dialogue, {"model": "m", "messages": [system, *messages]}, calls)
+        if number == 0 and dialogue % 2:
+            messages = [{"role": "user", "content": [{"type": "text", "text": messages[0]["content"]}]}]
+        else:
+            messages += [*([answer] if number >= 2 else []), user(voice.says())]
+
+
+def answers_that_say_nothing(dialogue: int) -> Iterator[Turn]:
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for number in range(TURNS):
+        messages.append(user(voice.says(20, 40)))
+        answer = assistant(voice.says() if number % 2 else "")
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        messages.append(answer)
+
+
+def compaction_behind_the_task(dialogue: int) -> Iterator[Turn]:
+    """Cline: the task stays, and a note that something is left out; the summary comes third."""
+    voice = Voice(dialogue)
+    messages: list[Message] = [user(voice.says())]
+    for number in range(TURNS):
+        content: list[Message] = [{"type": "text", "text": voice.says()}]
+        yield turn("messages", dialogue, {"model": "claude", "messages": list(messages)}, messages_answer(content))
+        messages += [{"role": "assistant", "content": content}, user(voice.says())]
+        if number == 2:
+            summary = "\n".join(f"{at}. {voice.says(12, 30)}" for at in range(1, 8))
+            request = {"model": "claude", "messages": [*messages[:-1], user("Summarize the conversation so far.")]}
+            yield turn("messages", dialogue, request, messages_answer([{"type": "text", "text": summary}]))
+            note = assistant("[NOTE] Some previous conversation history with the user has been removed.")
+            continued = user(f"This session is being continued from a previous conversation.\n{summary}\nGo on.")
+            messages = [messages[0], note, continued]
+
+
+def the_time_in_every_question(dialogue: int) -> Iterator[Turn]:
+    """So that the answers alone stay as they were; none of them tells much."""
+    voice = Voice(dialogue)
+    later: list[Message] = []
+    first = f"{voice.says(12, 16)} and the answer to all that is of some length"
+    questions = [voice.says()]
+    for number in range(TURNS):
+        shown = list(later)
+        for at, question in enumerate(questions):
+            shown.insert(2 * at, user(f"[{number} o'clock] {question}"))
+        answer = assistant(voice.says(12, 16) if number else first)
+        yield turn("chat", dialogue, {"model": "m", "messages": shown}, chat_answer(answer))
+        later.append(answer)
+        questions.append(voice.says())
+
+
+def thoughts_before_the_closing_tag(dialogue: int) -> Iterator[Turn]:
+    """The chat template has the opening tag in the prompt; the client leaves out what was thought."""
+    voice = Voice(dialogue)
+    messages: list[Message] = []
+    for number in range(TURNS):
+        messages.append(user(voice.says()))
+        said = voice.says(1, 5)
+        answer = assistant(f"{voice.says()}\n</think>\n\n{said}")
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        messages.append(answer if number % 3 == 2 else assistant(said))
+
+
+def arguments_written_by_javascript(dialogue: int) -> Iterator[Turn]:
+    """Which has one kind of numbers: 1.0 comes back as 1."""
+    voice = Voice(dialogue)
+    messages: list[Message] = [user(voice.says())]
+    for number in range(TURNS):
+        at = (number, dialogue)
+        function = {"name": "move", "arguments": json.dumps({"to": [float(place) for place in at], "by": 2.5})}
+        answer = {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": function}]}
+        yield turn("chat", dialogue, {"model": "m", "messages": list(messages)}, chat_answer(answer))
+        written = {"name": "move", "arguments": json.dumps({"to": at, "by": 2.5})}
+        shown = {"role": "assistant", "tool_calls": [{"id": "call_0", "type": "function", "function": written}]}
+        messages += [shown, {"role": "tool", "tool_call_id": "call_0", "content": "ok"}]
+
+
+def window_with_encrypted_reasoning(dialogue: int) -> Iterator[Turn]:
+    """What the model has thought comes back, without the ids; all else is what every dialogue has."""
+    voice = Voice(dialogue)
+    items: list[Message] = [user(voice.says())]
+    for number in range(TURNS):
+        message: Message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "OK."}]}
+        reasoning: Message = {"type": "reasoning", "summary": [], "encrypted_content": f"gAAAAAB{voice.hex(200)}"}
+        response = {
+            "id": f"resp_{voice.hex(40)}",
+            "status": "completed",
+            "output": [{"id": "rs_1", **reasoning}, message],
+        }
+        request = {"model": "gpt-5", "store": False, "input": items[-4:] if number > 1 else list(items)}
+        yield turn("responses", dialogue, request, [["attach_upstream_response", response]])
+        items += [reasoning, message, user("go on")]
+
+
 def images(dialogue: int) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
@@ -581,5 +741,16 @@ CLIENTS: dict[str, Callable[[int], Iterator[Turn]]] = {
         one_exchange_window,
         the_time_in_the_first_message,
         messages_that_are_joined,
+        messages_that_become_blocks,
+        parallel_tool_calls_in_any_order,
+        letters_composed_and_decomposed,
+        first_message_beside_a_window,
+        opening_that_fails,
+        answers_that_say_nothing,
+        compaction_behind_the_task,
+        the_time_in_every_question,
+        thoughts_before_the_closing_tag,
+        arguments_written_by_javascript,
+        window_with_encrypted_reasoning,
     )
 }

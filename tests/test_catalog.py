@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,7 @@ from otel_convlog.store import (
     reindex,
     render,
 )
-from otel_convlog.store.catalog import FILE_NAME, describe
+from otel_convlog.store.catalog import FILE_NAME, _use_wal, describe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +167,42 @@ def test_a_catalog_deleted_while_it_is_open_is_noticed(tmp_path: Path, monkeypat
     assert [conversation.conversation_id for conversation in list_conversations(tmp_path)] == ["d"]
     assert reindex(tmp_path) == 1
     _assert_places_are_right(tmp_path)
+
+
+@only_posix  # the name of what it locks with
+def test_where_sqlite_has_no_write_ahead_log_nothing_waits_for_it(tmp_path: Path) -> None:
+    connection = sqlite3.connect(f"file:{tmp_path}/c?vfs=unix-dotfile", uri=True, isolation_level=None)
+    with closing(connection), pytest.raises(sqlite3.OperationalError, match="write-ahead log"):
+        _use_wal(connection, monotonic() + 0.05)
+
+
+def test_a_file_edited_in_place_is_indexed_anew(tmp_path: Path) -> None:
+    path = _write(ConversationStore(tmp_path), make_turn(1, client_model="gpt-5"))
+    assert reindex(tmp_path) == 0
+    path.write_bytes(path.read_bytes().replace(b"gpt-5", b"gpt-6"))
+    os.utime(path, ns=(1, 1))
+    assert reindex(tmp_path) == 1
+    assert list_conversations(tmp_path)[0].last_client_model == "gpt-6"
+
+
+def test_a_conversation_whose_id_begins_with_a_dot_is_found_again(tmp_path: Path) -> None:
+    _write(ConversationStore(tmp_path), make_turn(1, conversation_id=".hidden"))
+    (tmp_path / FILE_NAME).unlink()
+    assert reindex(tmp_path) == 1
+    assert [conversation.conversation_id for conversation in list_conversations(tmp_path)] == [".hidden"]
+
+
+@only_posix
+def test_a_database_that_the_catalog_s_name_links_to_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "foreign")) as foreign:
+        foreign.execute("CREATE TABLE t (x)")
+    before = (tmp_path / "foreign").read_bytes()
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / FILE_NAME).symlink_to(tmp_path / "foreign")
+    path = _write(ConversationStore(log), make_turn(1))
+    assert read_document(path)["turn_count"] == 1
+    assert (tmp_path / "foreign").read_bytes() == before
 
 
 def test_reindex_follows_the_files(tmp_path: Path) -> None:

@@ -199,6 +199,17 @@ def test_a_turn_names_the_one_that_it_continues(proxy: Proxy) -> None:
     assert [turn["otel"]["identity"] for turn in turns] == ["seed", "prefix", "prefix", "prefix", "prefix"]
 
 
+def test_the_digest_of_a_history_is_not_made_where_it_is_not_needed(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes longer than all else that finding a conversation takes."""
+    first = proxy.turn(chat(user("one")), assistant("1"))
+    monkeypatch.setattr("otel_convlog.identity.identifier.seed_id", None)
+    second = proxy.turn(chat(user("one"), assistant("1"), user("two")), assistant("2"))
+    named = proxy.turn(chat(user("one"), conversation_id="c"), assistant("1"))
+    assert [turn["otel"]["identity"] for turn in (first, second, named)] == ["seed", "prefix", "explicit"]
+
+
 def test_an_edited_answer_makes_a_branch(proxy: Proxy) -> None:
     turns = [
         proxy.turn(chat(user("one")), assistant("1")),
@@ -240,6 +251,63 @@ def test_first_words_alone_do_not_make_two_dialogues_one(proxy: Proxy) -> None:
     other = proxy.turn(chat(user("hello"), assistant("Good morning."), user("What is the time?")), assistant("Noon."))
     assert first["conversation_id"] != other["conversation_id"]
     assert other["otel"] == {**other["otel"], "identity": "seed", "continues": None}
+
+
+def test_a_window_of_few_words_joins_no_dialogues(proxy: Proxy) -> None:
+    def window(form: Any) -> Any:
+        question = {"role": "user", "content": form}
+        return proxy.turn(chat(question, assistant("OK"), user("continue")), assistant("Done."))
+
+    one, other = window("yes"), window([{"type": "text", "text": "yes"}])
+    assert one["conversation_id"] != other["conversation_id"]
+    long = "Put the names in the order in which they were written, those of the same day by their length."
+    one, other = window(long), window([{"type": "text", "text": long}])
+    assert (one["conversation_id"], other["otel"]["identity"]) == (other["conversation_id"], "branch")
+
+
+def test_openings_without_an_answer_are_not_taken_for_one_another(proxy: Proxy) -> None:
+    def ask(system: str, *messages: dict[str, Any]) -> dict[str, Any]:
+        return proxy.turn(chat({"role": "system", "content": system}, user("hello"), *messages))
+
+    opened = {system: ask(system) for system in ("for Ann", "for Ben")}
+    for system, first in opened.items():
+        assert ask(system, assistant("Hi"), user(f"This is {system}."))["otel"]["continues"] == first["turn_id"]
+    other = ask("for Cleo", assistant("Hello."), user("What is the time?"))
+    assert (other["otel"]["identity"], other["otel"]["continues"]) == ("seed", None)
+
+
+def test_a_result_of_gemini_s_says_its_text(proxy: Proxy) -> None:
+    """Whatever its name, with a reminder or without, and in another protocol's words."""
+    call = {"functionCall": {"name": "look", "args": {"at": "x"}}}
+    answers = [
+        [["attach_upstream_response", {"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}]]
+        for parts in ([call], [{"text": "It is a tree."}])
+    ]
+
+    def contents(response: dict[str, Any]) -> list[dict[str, Any]]:
+        result = {"functionResponse": {"name": "look", "response": response}}
+        return [
+            {"role": "user", "parts": [{"text": "What is there?"}]},
+            {"role": "model", "parts": [call]},
+            {"role": "user", "parts": [result]},
+        ]
+
+    question = {"contents": contents({})[:1]}
+    proxy.turn(question, route="gemini", calls=answers[0])
+    reminded = "A tree.\n<system-reminder>It is late.</system-reminder>"
+    second = proxy.turn({"contents": contents({"output": reminded})}, route="gemini", calls=answers[1])
+    said = {"role": "model", "parts": [{"text": "It is a tree."}]}
+    more = {"role": "user", "parts": [{"text": "Sure?"}]}
+    third = proxy.turn({"contents": [*contents({"result": "A tree."}), said, more]}, route="gemini")
+    assert third["otel"]["continues"] == second["turn_id"]
+    asked = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"at":"x"}'}}
+    history = [
+        user("What is there?"),
+        {"role": "assistant", "tool_calls": [asked]},
+        {"role": "tool", "tool_call_id": "c", "content": "A tree."},
+    ]
+    fourth = proxy.turn(chat(*history, assistant("It is a tree."), user("Surely?")))
+    assert fourth["otel"]["continues"] == second["turn_id"]
 
 
 def test_dialogues_that_open_alike_are_told_apart_by_the_answer(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001

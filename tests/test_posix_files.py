@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,8 +23,6 @@ if sys.platform == "win32":
 import fcntl
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_convlog.record import IdentifiedTurn
 
 
@@ -100,6 +100,60 @@ def test_a_link_or_a_pipe_in_the_way_is_not_written_through(tmp_path: Path) -> N
         with pytest.raises(OSError, match=name):
             _write(store, make_turn(1, conversation_id=name))
     assert target.read_text() == "precious"
+
+
+def test_a_linked_folder_is_not_written_through(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path / "log")
+    path = store.path_of(make_turn(1))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path.parent.parent.mkdir()
+    path.parent.symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic links"):
+        _write(store, make_turn(1))
+    assert not list(elsewhere.iterdir())
+
+
+_KILLED_BEFORE_NAMING = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from store_helpers import make_turn
+from otel_convlog.store import ConversationStore, render
+os.link = lambda *_, **__: os.kill(os.getpid(), 9)
+store = ConversationStore(Path(sys.argv[1]))
+store.write(store.path_of(make_turn(1)), [render(make_turn(1))])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no files without a name")
+def test_a_writer_that_is_killed_before_it_names_its_file_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _KILLED_BEFORE_NAMING, str(tmp_path), str(Path(__file__).parent)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+    (day,) = (folder for folder in tmp_path.iterdir() if folder.is_dir())
+    assert list(day.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["O_TMPFILE", "link"])
+def test_where_files_cannot_be_nameless_or_linked_the_log_is_the_same(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def open_(path: Path, flags: int, mode: int = 0o777) -> int:
+        if hasattr(os, "O_TMPFILE") and flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, mode)
+
+    def link(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, *(("open", open_) if missing == "O_TMPFILE" else ("link", link)))
+    store = ConversationStore(tmp_path)
+    for number in (1, 2):
+        path = _write(store, make_turn(number))
+    assert read_document(path)["turn_count"] == 2
+    assert list(path.parent.iterdir()) == [path]
 
 
 _HOLDER = """

@@ -23,7 +23,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_convlog
@@ -135,6 +135,45 @@ def test_who_ends_a_span_does_not_wait_for_the_disk(
     assert numbers(tmp_path) == Counter(range(20))
 
 
+def test_no_flush_takes_longer_than_it_may_though_a_disk_hangs(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    hangs, go_on = threading.Event(), threading.Event()
+    write = ConversationStore.write
+
+    def refuse(*_: object) -> None:
+        raise OSError("no space")
+
+    def hang(self: ConversationStore, *arguments: Any) -> None:
+        hangs.set()
+        assert go_on.wait(60)
+        write(self, *arguments)
+
+    monkeypatch.setattr(ConversationStore, "write", refuse)
+    record(0, 20)
+    assert not ours.force_flush()
+    monkeypatch.setattr(ConversationStore, "write", hang)
+    assert not ours.force_flush(200)
+    assert hangs.is_set()
+    monkeypatch.setattr("otel_convlog.processor._SHUTDOWN_S", 0.1)
+    ours.shutdown()
+    assert not numbers(tmp_path)
+    go_on.set()
+    ours._writer.join(60)  # type: ignore[union-attr]
+    assert numbers(tmp_path) == Counter(range(20))
+
+
+def test_a_handler_may_flush_while_who_it_interrupts_takes_a_turn(provider: TracerProvider, tmp_path: Path) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 20)
+    with ours._lock:  # as on the way into the queue
+        assert ours.force_flush(30_000)
+    assert numbers(tmp_path) == Counter(range(20))
+
+
 def test_only_turns_are_taken_sampled_or_not(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     provider = TracerProvider(sampler=TurnSampler(ALWAYS_OFF))
     provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
@@ -173,23 +212,32 @@ def test_no_thread_runs_before_the_first_turn(tmp_path: Path) -> None:
     processor.shutdown()
 
 
-def test_a_signal_s_handler_may_end_a_turn(provider: TracerProvider, tmp_path: Path) -> None:
-    provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
-    interrupts = iter(range(10_000, 20_000))
+@pytest.mark.parametrize("kind", ["ours", "simple"])
+def test_a_signal_s_handler_may_end_a_turn_of_any_conversation(
+    kind: str, provider: TracerProvider, tmp_path: Path
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    provider.add_span_processor(
+        ConversationSpanProcessor(exporter) if kind == "ours" else SimpleSpanProcessor(exporter)
+    )
+    interrupting = 0
 
     def end_a_turn(*_: object) -> None:
-        record(next(interrupts), 1)
-        signal.setitimer(signal.ITIMER_REAL, 0.001)  # the next one, once this one is done
+        nonlocal interrupting
+        record(10_000 + interrupting, 1, conversations=1)
+        interrupting += 1
+        if interrupting < 300:  # on a slow machine they would leave no time for what they interrupt
+            signal.setitimer(signal.ITIMER_REAL, 0.001)  # the next one, once this one is done
 
     before = signal.signal(signal.SIGALRM, end_a_turn)
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
-        record(0, 500)
+        record(0, 500, conversations=1)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     provider.force_flush()
-    assert numbers(tmp_path) == Counter([*range(500), *range(10_000, next(interrupts))])
+    assert numbers(tmp_path) == Counter([*range(500), *range(10_000, 10_000 + interrupting)])
 
 
 def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
@@ -213,6 +261,7 @@ def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa:
     written = sum(numbers(tmp_path).values())
     assert found["otel.sdk.exporter.span.exported", None].value == written
     assert found["otel.sdk.processor.span.processed", "queue_full"].value == 80 - written == ours.turns_dropped > 0
+    assert found["otel.sdk.processor.span.processed", None].value == written
     assert found["convlog.written", None].value > written * 5_000
     assert found["convlog.waiting", None].value == 0
     assert found["otel.sdk.exporter.operation.duration", None].count >= 1

@@ -150,6 +150,76 @@ def test_waiting_turns_survive_a_signal_in_the_middle(
     assert _numbers(tmp_path) == {"c0": [0, 2], "c1": [1, 3]}
 
 
+@pytest.mark.parametrize("interruption", [SystemExit, KeyboardInterrupt])
+def test_new_turns_survive_a_signal_in_the_middle(
+    interruption: type[BaseException], tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+
+    def write(*_: object) -> None:
+        raise interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LockedFile, "write", write)
+        with pytest.raises(interruption):
+            exporter.export(spans)
+    exporter.shutdown()
+    assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+    assert (exporter.turns_written, exporter.turns_failed, exporter.waiting_bytes) == (6, 0, 0)
+
+
+def test_a_shutdown_within_an_export_is_done_when_that_ends(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    real = LockedFile.write
+
+    def write(*_: object) -> None:
+        monkeypatch.setattr(LockedFile, "write", real)
+        assert exporter.export(spans[1:]) is SpanExportResult.SUCCESS  # as a signal's handler does
+        assert not exporter.force_flush()
+        exporter.shutdown()
+        raise SystemExit
+
+    monkeypatch.setattr(LockedFile, "write", write)
+    with pytest.raises(SystemExit):
+        exporter.export(spans[:1])
+    assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+    assert exporter.waiting_bytes == 0
+
+
+def test_of_a_batch_that_is_written_in_part_the_rest_waits(
+    tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    real = LockedFile.write
+
+    def write(self: LockedFile, offset: int, *pieces: bytes | memoryview) -> None:
+        if self.path.suffix == ".tmp":  # what a turn that comes again is written through
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, offset, *pieces)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LockedFile, "write", write)
+        exporter.export([spans[0], spans[2], spans[2]])
+        assert exporter.turns_written == 2
+        assert not exporter.force_flush()
+        assert exporter.turns_written == 2
+    exporter.shutdown()
+    assert _numbers(tmp_path) == {"c0": [0, 2]}
+    assert (exporter.turns_written, exporter.turns_failed, exporter.waiting_bytes) == (3, 0, 0)
+
+
+def test_a_flush_tries_no_further_file_after_its_time(tmp_path: Path, spans: Sequence[ReadableSpan]) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    with _refusing(errno.ENOSPC):
+        exporter.export(spans)
+    assert not exporter.force_flush(0)
+    assert _numbers(tmp_path) == {}
+    assert exporter.force_flush()
+    assert exporter.turns_written == 6
+
+
 def test_retention_that_cannot_start_does_not_make_an_export_fail(
     tmp_path: Path, spans: Sequence[ReadableSpan], monkeypatch: pytest.MonkeyPatch
 ) -> None:

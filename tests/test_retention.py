@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from store_helpers import make_turn
+from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog.store import ConversationStore, list_conversations, render
@@ -87,6 +88,8 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     others = {
         old.with_name("foreign.json"): b'{"a": 1}',
         old.with_name("notes.txt"): b"notes",
+        old.with_name("old.json.damaged-by-whom"): b"notes",
+        old.with_name(".old.json.x.json.tmp"): b"another conversation's",
         tmp_path / "mine" / "old.json": old.read_bytes(),
     }
     for path, content in others.items():
@@ -98,6 +101,26 @@ def test_what_is_not_ours_stays(tmp_path: Path) -> None:
     assert not old.exists()
     assert link.is_symlink() or sys.platform == "win32"
     assert {path: path.read_bytes() for path in others} == others
+
+
+@only_posix
+def test_what_a_linked_folder_holds_stays(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path / "log")
+    elsewhere = _write(ConversationStore(tmp_path / "elsewhere"), "old", days_ago=90)
+    _write(store, "today", days_ago=0)
+    (tmp_path / "log" / elsewhere.parent.name).symlink_to(elsewhere.parent)
+    assert store.prune(max_age_days=1, max_bytes=0) == 0
+    assert elsewhere.exists()
+
+
+def test_what_killed_writers_have_left_goes_with_its_conversation(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    old = _write(store, "old", days_ago=90)
+    _write(store, "today", days_ago=0)
+    for left in (".old.json.tmp", ".old.json.17-140.new", "old.json.damaged-2"):
+        old.with_name(left).write_bytes(b"x")
+    assert store.prune(max_age_days=1, max_bytes=None) == 1
+    assert not old.parent.exists()
 
 
 def test_a_conversation_that_is_being_written_stays(tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def answer(response: dict[str, Any]) -> str:
         return text_of(response["choices"][0]["message"])
     if "output" in response:
         return "".join(text_of(item) for item in response["output"])
+    if "candidates" in response:
+        return "".join(str(part.get("text", "")) for part in response["candidates"][0]["content"]["parts"])
     return text_of(response)
 
 
@@ -235,8 +237,23 @@ _OTHERS: dict[str, list[int]] = {
     "anthropic-sdk/messages_tools": [2],
     "azure-ai-inference/chat_tools": [2],
     "genai-langchain-1.3b0/langgraph_agent": [4, 4],
+    "google-genai-0.7b2/stream": [3],
+    "langfuse-3/responses_tools": [2],
+    "litellm-1.110/errors": [2],
+    "litellm-1.110/tools": [2],
+    "litellm-1.61/chat_stream": [3],
+    "litellm-1.80/tools": [2],
     "logfire-4.0.0/chat": [3],
     "logfire-4.0.0/messages_stream": [2, 1, 1, 1],  # and streams that broke off
+    "logfire-litellm/chat_stream": [3],
+    "logfire-openai-agents/chat_tools": [3],
+    "openinference-0.1.6/chat": [3],
+    "openinference-0.1.6/messages": [3],
+    "openinference-anthropic-3/errors": [2],
+    "openinference-langchain/chat_tools": [2],
+    "openinference-openai-agents/responses_tools": [3],
+    "openlit-1.33/chat": [3],
+    "openlit-1.45/chat": [3],
     "openllmetry-0.33/chat": [3],
     "openllmetry-0.33/chat_stream": [2, 1],
     "openllmetry-0.33/chat_tools": [2],
@@ -246,9 +263,12 @@ _OTHERS: dict[str, list[int]] = {
     "openllmetry-0.40/image": [1],
     "openllmetry-0.52/parallel_tools": [1],
     "openllmetry-0.52/responses_stream": [1, 1],
+    "openllmetry-langchain-0.49/errors": [2],
+    "openllmetry-openai-agents/chat_tools": [3],
     "otel-openai-agents-v2/chat_tools": [3],
     "pydantic-ai-0.0.55/chat_tools": [3],
     "pydantic-ai-1.0.18-v3/chat_tools": [3],
+    "pydantic-ai-1.30/chat_tools": [3],
     "strands-agents/messages_tools": [3],
     "traceloop-sdk-0.62/workflow_tools": [2, 2],
 }
@@ -265,10 +285,134 @@ def test_spans_of_other_packages_become_turns(recorded: str, at_once: bool, tmp_
     assert sorted((document["turn_count"] for document in conversations(tmp_path)), reverse=True) == _OTHERS[recorded]
     for turn in turns_of(tmp_path):
         assert turn["client_model"]
-        assert turn["client_request"].get("messages", turn["client_request"].get("input"))
+        assert any(turn["client_request"].get(name) for name in ("messages", "input", "contents"))
         if turn["error"] is None and "stream" not in recorded:  # some of those were left before they ended
             words = answer(turn["client_response"])
             assert words or "get_weather" in json.dumps(turn["client_response"])
+
+
+def recorded(directory: Path, name: str) -> list[dict[str, Any]]:
+    return logged(directory, load(SPANS / "others" / f"{name}.jsonl"))
+
+
+def called(turn: dict[str, Any]) -> tuple[str, str]:
+    """Return the id and the name of the tool that a chat's answer calls."""
+    (call,) = turn["client_response"]["choices"][0]["message"]["tool_calls"]
+    return call["id"], call["function"]["name"]
+
+
+@pytest.mark.parametrize("release", ["litellm-1.80", "litellm-1.110"])
+def test_what_only_litellm_s_raw_request_knows_is_there(release: str, tmp_path: Path) -> None:
+    first, second = recorded(tmp_path, f"{release}/tools")
+    call_id, name = called(first)
+    assert call_id.startswith("call_")
+    assert name == "get_weather"
+    _, asked, result = second["client_request"]["messages"]
+    assert asked["tool_calls"][0]["id"] == result["tool_call_id"] == call_id
+    assert first["client_request"]["tools"][0]["function"]["name"] == "get_weather"
+    assert second["usage"]["output_tokens"] == 7
+    assert not [name for name in second["metadata"] if name.startswith("llm.openai")]
+
+
+def test_a_raw_request_of_litellm_s_shows_no_secrets_and_what_is_no_request_is_none(traced: Traced) -> None:
+    litellm = traced.provider.get_tracer("litellm")
+    fields = {
+        "llm.openai.messages": "[{'role': 'user', 'content': 'hello'}]",
+        "llm.openai.extra_headers": "{'Authorization': 'Bearer sk-0123456789'}",
+        "llm.openai.api_key": "sk-0123456789",
+        "llm.openai.user": "u",
+    }
+    litellm.start_span("raw_gen_ai_request", attributes=fields).end()
+    litellm.start_span("raw_gen_ai_request", attributes={"llm.openai.messages": "[{'role': "}).end()
+    litellm.start_span("raw_gen_ai_request").end()
+    (turn,) = traced.turns()
+    assert turn["client_request"] == {"messages": [{"role": "user", "content": "hello"}], "user": "u"}
+    assert "sk-" not in json.dumps(turn)
+
+
+def test_a_failed_call_of_litellm_has_no_answer(tmp_path: Path) -> None:
+    for turn in recorded(tmp_path, "litellm-1.110/errors"):
+        assert turn["client_response"] is None
+        assert "always fails" in turn["error"]["message"]
+
+
+def test_an_error_is_the_one_that_says_most(tmp_path: Path) -> None:
+    # The client library's own span, which is nearer to the wire, has no more than a type.
+    kinds = ("InternalServerError", "RateLimitError")
+    for turn, kind in zip(recorded(tmp_path, "openinference-anthropic-3/errors"), kinds, strict=True):
+        assert turn["error"]["type"] == f"anthropic.{kind}"
+        assert "always fails" in turn["error"]["message"]
+        assert len(turn["otel"]["spans"]) == 1
+
+
+def test_a_stream_of_google_s_is_one_message(tmp_path: Path) -> None:
+    for number, turn in enumerate(recorded(tmp_path, "google-genai-0.7b2/stream")):
+        assert turn["route"] == "gemini"
+        assert turn["stream"] is True
+        (candidate,) = turn["client_response"]["candidates"]
+        assert candidate["content"]["parts"] == [{"text": f"Answer to: gg_chat_stream: question {number}"}]
+
+
+@pytest.mark.parametrize("name", ["langfuse-3/responses_tools", "openinference-openai-agents/responses_tools"])
+def test_responses_are_known_by_their_answers(name: str, tmp_path: Path) -> None:
+    first, second, *_ = recorded(tmp_path, name)
+    assert first["route"] == second["route"] == "responses"
+    (call,) = first["client_response"]["output"]
+    assert (call["type"], call["name"]) == ("function_call", "get_weather")
+    kinds = [item.get("type", item.get("role")) for item in second["client_request"]["input"]]
+    assert kinds == ["user", "function_call", "function_call_output"]
+    assert second["client_request"]["input"][2]["call_id"] == call["call_id"]
+    assert "id" not in second["client_request"]
+
+
+def test_a_dialogue_in_one_text_is_read_as_its_messages(tmp_path: Path) -> None:
+    third = recorded(tmp_path, "openlit-1.33/chat")[2]
+    roles = [message["role"] for message in third["client_request"]["messages"]]
+    assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert third["client_request"]["messages"][-1]["content"] == "chat: question 2"
+    assert "seed" not in third["client_request"]  # OpenLIT's word for none is an empty text
+
+
+def test_instructions_that_stand_twice_are_there_once(tmp_path: Path) -> None:
+    for number, turn in enumerate(recorded(tmp_path, "openlit-1.45/chat")):
+        roles = [message["role"] for message in turn["client_request"]["messages"]]
+        assert roles == ["system", "user", *["assistant", "user"] * number]
+        assert turn["stream"] is False  # though a time to the first token is there
+
+
+def test_an_answer_at_the_end_of_a_request_is_no_part_of_it(tmp_path: Path) -> None:
+    first, second, third = recorded(tmp_path, "logfire-openai-agents/chat_tools")
+    assert called(first)[1] == "get_weather"
+    assert [message["role"] for message in first["client_request"]["messages"]] == ["system", "user"]
+    assert [message["role"] for message in second["client_request"]["messages"]][2:] == ["assistant", "tool"]
+    assert answer(third["client_response"]).startswith("Answer 2 to")
+
+
+def test_tools_of_pydantic_ai_are_there(tmp_path: Path) -> None:
+    for turn in recorded(tmp_path, "pydantic-ai-1.30/chat_tools"):
+        (tool,) = turn["client_request"]["tools"]
+        assert tool["function"]["name"] == "get_weather"
+        assert tool["function"]["parameters"]["properties"] == {"city": {"type": "string"}}
+
+
+def test_both_vocabularies_of_a_span_are_read(tmp_path: Path) -> None:
+    # Logfire puts names of its own beside those of OpenInference; of a stream they have neither model nor provider.
+    for turn in recorded(tmp_path, "logfire-litellm/chat_stream"):
+        assert (turn["client_model"], turn["backend"], turn["stream"]) == ("openai/gpt-5", "openai", True)
+
+
+@pytest.mark.parametrize(("scenario", "provider"), [("chat", "openai"), ("messages", "anthropic")])
+def test_the_first_releases_of_openinference_name_the_provider_by_their_own_name(
+    scenario: str, provider: str, tmp_path: Path
+) -> None:
+    for turn in recorded(tmp_path, f"openinference-0.1.6/{scenario}"):
+        assert turn["route"] == scenario
+        assert turn["backend"] == provider
+        assert turn["client_model"]
+
+
+def test_an_agents_span_around_does_not_change_the_route(tmp_path: Path) -> None:
+    assert {turn["route"] for turn in recorded(tmp_path, "openllmetry-openai-agents/chat_tools")} == {"chat"}
 
 
 def test_every_recorded_file_is_tested() -> None:
@@ -567,6 +711,20 @@ _FORMS: dict[str, tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]] = {
         [],
     ),
     "nested": ({"gen_ai.input.messages": _ASKED, "gen_ai.output.messages": _ANSWERED}, []),
+    "a list of JSON": (
+        {
+            "gen_ai.input.messages": [json.dumps(message) for message in _ASKED],
+            "gen_ai.output.messages": [json.dumps(message) for message in _ANSWERED],
+        },
+        [],
+    ),
+    "without roles": (
+        {
+            "gen_ai.input.messages": json.dumps([{"parts": _ASKED[0]["parts"]}]),
+            "gen_ai.output.messages": json.dumps([{"parts": _ANSWERED[0]["parts"]}]),
+        },
+        [],
+    ),
     "plain text": ({"gen_ai.input.messages": "hello", "gen_ai.output.messages": "hi"}, []),
     "chat messages": (
         {
@@ -718,6 +876,7 @@ def test_tools_of_a_flattened_span_are_read(traced: Traced) -> None:
         {"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"},
         {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "f"},
         {"gen_ai.operation.name": "retrieval", "gen_ai.request.model": "e"},
+        {"gen_ai.operation.name": "search_memory", "gen_ai.input.messages": "words"},
         {"llm.request.type": "embedding", "gen_ai.prompt.0.content": "words"},
         {"llm.request.type": "rerank", "gen_ai.prompt.0.content": "words"},
         {"openinference.span.kind": "EMBEDDING", "input.value": "words"},

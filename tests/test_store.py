@@ -23,7 +23,7 @@ from windows_rules import files_of
 from otel_convlog.store import ConversationStore, render
 from otel_convlog.store.document import turn_object
 from otel_convlog.store.layout import conversation_path
-from otel_convlog.store.locked_file import LockedFile
+from otel_convlog.store.locked_file import LockedFile, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +74,7 @@ def _disk(on_write: Callable[[LockedFile, int, bytes], None]) -> Iterator[None]:
 
 
 class _FailingAt:
-    """Fails at the n-th write, after some of its bytes have gone to the disk."""
+    """Fails at the n-th write, after some of its bytes have gone to the disk; after a crash no write comes any more."""
 
     def __init__(self, number: int, part: float, failure: BaseException) -> None:
         self.left = number
@@ -83,6 +83,8 @@ class _FailingAt:
 
     def __call__(self, file: LockedFile, offset: int, data: bytes) -> None:
         self.left -= 1
+        if self.left < 0 and isinstance(self.failure, _Crash):
+            raise self.failure
         if self.left == 0:
             file._opened.write(offset, [memoryview(data)[: round(len(data) * self.part)]])
             raise self.failure
@@ -295,6 +297,74 @@ def test_a_document_in_another_layout_is_taken_over_whole(
     inode = path.stat().st_ino
     _write(store, make_turn(4))  # from here on it is one of ours
     assert path.stat().st_ino == inode
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("writer", ["same", "new"])
+@pytest.mark.parametrize("damage", [b"\0" * 4096, b"\xff" * 100, b'"},{"x":[', b"\n    }\n  ]\n"], ids=repr)
+def test_damage_between_the_ends_of_a_file_is_found(writer: str, damage: bytes, tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, *(make_turn(number, "x" * 9_000) for number in (1, 2, 3)))
+    damaged = bytearray(path.read_bytes())
+    damaged[14_000 : 14_000 + len(damage)] = damage
+    with path.open("r+b") as file:
+        file.write(damaged)
+    os.utime(path, ns=(1, 1))  # a clock may be too coarse to tell two writes of one moment
+    _write(store if writer == "same" else ConversationStore(tmp_path), make_turn(4))
+    assert [turn["turn_id"][-1] for turn in read_document(path)["turns"]] == ["1", "3", "4"]
+    assert path.with_name("c.json.damaged-1").read_bytes() == damaged
+
+
+def test_a_long_file_of_short_turns_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(ConversationStore(tmp_path), *(make_turn(number) for number in range(1, 3_000)))
+    read = 0
+    real = LockedFile.read
+
+    def count(self: LockedFile, offset: int, size: int) -> bytes:
+        nonlocal read
+        data = real(self, offset, size)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(LockedFile, "read", count)
+    _write(ConversationStore(tmp_path), make_turn(3_000))
+    assert read < 1.5 * path.stat().st_size
+
+
+def test_a_file_system_that_settles_times_late_does_not_have_files_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renew_late(self: LockedFile) -> None:
+        self.stamp = Stamp.of(os.fstat(self._opened.descriptor))._replace(modified_ns=0)
+
+    monkeypatch.setattr(LockedFile, "renew_stamp", renew_late)
+    store = ConversationStore(tmp_path)
+    for number in range(1, 20):
+        path = _write(store, make_turn(number, "x" * 20_000))
+    read = 0
+    real = LockedFile.read
+
+    def count(self: LockedFile, offset: int, size: int) -> bytes:
+        nonlocal read
+        data = real(self, offset, size)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(LockedFile, "read", count)
+    _write(store, make_turn(20))
+    assert read < 20_000
+    assert read_document(path)["turn_count"] == 20
+
+
+def test_a_write_that_a_signal_interrupts_leaves_the_old_document(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    path = _write(store, make_turn(1))
+    before = path.read_bytes()
+    for number in range(1, 6):
+        with pytest.raises(KeyboardInterrupt), _disk(_FailingAt(number, 0.5, KeyboardInterrupt())):
+            _write(store, make_turn(2, "x" * 5_000))
+        assert path.read_bytes() == before
+    _write(store, make_turn(3))
     assert list(path.parent.iterdir()) == [path]
 
 

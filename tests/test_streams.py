@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from examples.upstream import chat, messages, responses
-from otel_convlog.capture.sse import EventParser
 from otel_convlog.streams import assemble
+from otel_convlog.streams.sse import EventParser
 
 _TOOL_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 _DIALECTS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
@@ -45,7 +45,7 @@ _DIALECTS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
 def chunks_of(dialect: Any, request: dict[str, Any]) -> list[Any]:
     parser = EventParser()
     events = [event for piece in dialect.stream(request) for event in parser.feed(piece)]
-    return [json.loads(event.data) if event.data != "[DONE]" else event.data for event in events]
+    return [json.loads(event.data) if event.data != b"[DONE]" else "[DONE]" for event in events]
 
 
 def said(value: Any) -> Any:

@@ -51,7 +51,7 @@ SHUTDOWN_TIMEOUT_S = 5.0
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files; not needed where `opentelemetry-instrument` sets it up."""
     provider = TracerProvider()
-    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory))
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory, writer="process"))
     trace.set_tracer_provider(provider)
     return provider
 

@@ -44,7 +44,7 @@ from examples.wire import (
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files."""
     provider = TracerProvider()
-    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory))
+    provider.add_span_processor(otel_convlog.ConversationSpanProcessor(directory=directory, writer="process"))
     trace.set_tracer_provider(provider)
     return provider
 
@@ -184,12 +184,11 @@ class Server(ThreadedWSGIServer):
     daemon_threads = False
 
 
-def main() -> None:
+def serve(app: flask.Flask, options: ProxyOptions) -> None:
     """Serve until SIGTERM or SIGINT, let the requests under way end, and write what is still to be written."""
-    options = ProxyOptions.from_command_line("A WSGI proxy that logs its conversations.")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
     provider = start_tracing(options.directory)
-    server = Server(HOST, options.port, create_app(options))
+    server = Server(HOST, options.port, app)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, at which the server closes
     announce(server.port)
     server.serve_forever()
@@ -197,4 +196,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    options = ProxyOptions.from_command_line("A WSGI proxy that logs its conversations.")
+    serve(create_app(options), options)

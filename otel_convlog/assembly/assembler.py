@@ -19,9 +19,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from otel_convlog import open_turns, readers
-from otel_convlog.assembly.call import Call, Key, Recent, Written, asked, nested, overlap
+from otel_convlog.assembly.call import Call, Key, Recent, Written, asked, begins_before_end, nested, overlap, twice
 from otel_convlog.assembly.content_capture import ContentCapture
-from otel_convlog.assembly.waiting import WaitingCalls
+from otel_convlog.assembly.waiting import FOR_TWIN_S, WaitingCalls
 from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from otel_convlog.record import TurnRecord
 
-_FOR_TWIN_S = 0.1
 TICK_S = 0.25  # how often to look for calls that wait no longer
 _MOST_BYTES = 64 << 20
 _MOST_OF_A_TRACE = 64
@@ -77,7 +76,7 @@ class Assembler:
 
     def wait_for_twins(self) -> None:
         """Let calls without parent wait too: spans come one by one, and the next may be of the same call."""
-        self._for_twin_s = _FOR_TWIN_S
+        self._for_twin_s = FOR_TWIN_S
         self.reset()
 
     @property
@@ -92,11 +91,12 @@ class Assembler:
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a span is to be handed to `add`; cheap, for it is asked of every span."""
-        if readers.is_turn(span):
-            return self._reads_turns
-        if not self._vocabularies:
-            return False
-        return readers.is_call(span) or (span.context is not None and self._waiting.awaits(span.context.span_id))
+        if readers.may_read(span):
+            if readers.is_turn(span):
+                return self._reads_turns
+            if self._vocabularies and readers.is_call(span):
+                return True
+        return span.context is not None and self._waiting.awaits(span.context.span_id)
 
     def add(self, spans: Sequence[ReadableSpan]) -> tuple[list[TurnRecord], int]:
         """Take finished spans.
@@ -162,6 +162,8 @@ class Assembler:
     def _is_ready(self, now: float) -> Callable[[Call], bool]:
         if self._closed:
             return lambda _: True
+        if not self._waiting:
+            return lambda _: False
         # A turn that had ended before the oldest call began is about none of them.
         under_way = self._under_way(self._waiting.since_ns)
         first = min((turn.number for turn in under_way.values()), default=sys.maxsize)
@@ -182,7 +184,11 @@ class Assembler:
         for call in inner:
             self._waiting.wait_for(call, span.parent_id, now)
         if span.kind is Kind.CALL:  # what is within it and says otherwise is a call of its own
-            inner = [call for call in inner if not contradict(span, call.spans[0])]
+            inner = [
+                call
+                for call in inner
+                if begins_before_end(call.times, span.times) and not contradict(span, call.spans[0])
+            ]
         if span.kind is not Kind.CALL or sum(call.answered for call in inner) > 1:
             for call in inner:
                 call.around.append(span.without_content())
@@ -264,18 +270,22 @@ class Assembler:
         written = self._done.get(("response", span.response_id)) if span.response_id else None
         if written is not None and span.maker not in written.makers and overlap(span, written.times):
             return written.agrees(words)
-        written = self._done.get(("words", words)) if words else None
-        twice = written is not None and span.started_ns == written.times[0]  # as in WaitingCalls.same
-        if written is not None and nested(span, written.times) and (twice or span.maker not in written.makers):
+        said = self._done.get(("words", words)) if words else None
+        if said is not None and span.maker not in said.makers and nested(span, said.times):
+            return True
+        if any(twice(span, known.makers, known.times) for known in (written, said) if known is not None):
             return True
         if ("span", span.span_id) in self._done:
             return True
-        related: list[Key] = [("around", span.span_id)]
-        if span.parent_id is not None:
-            related.append(("span", span.parent_id))
-        if any((known := self._done.get(key)) is not None and known.agrees(words) for key in related):
+        return self._is_related(span, words) or any(turn.holds([span]) for turn in self._last_turns)
+
+    def _is_related(self, span: CallSpan, words: bytes) -> bool:
+        """Say whether a call has been written that stands in this span, or around it."""
+        inner = self._done.get(("around", span.span_id))
+        if inner is not None and begins_before_end(inner.times, span.times) and inner.agrees(words):
             return True
-        return any(turn.holds([span]) for turn in self._last_turns)
+        outer = self._done.get(("span", span.parent_id)) if span.parent_id is not None else None
+        return outer is not None and begins_before_end(span.times, outer.times) and outer.agrees(words)
 
     def _note_done(self, calls: Iterable[Call]) -> None:
         for call in calls:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 from otel_convlog.jsontext import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from otel_convlog.readers.call_span import CallSpan
 
 _AT_MOST_S = 600.0  # for a stream, or the turn of the same trace, that does not end
@@ -75,6 +77,11 @@ class Call:
         return any(span.said.answers_it for span in self.spans)
 
     @property
+    def awaits_inner(self) -> bool:
+        """Whether a span in the one that is known of it may come after that, and say more."""
+        return any(span.awaits_inner for span in self.spans)
+
+    @property
     def waits_for_stream(self) -> bool:
         """Whether another span is still to say what was answered."""
         return any(span.awaits_answer for span in self.spans) and not (
@@ -135,12 +142,28 @@ def overlap(span: CallSpan, times: tuple[int, int]) -> bool:
     return span.started_ns < times[1] and times[0] < span.ended_ns
 
 
+def begins_before_end(inner: tuple[int, int], outer: tuple[int, int]) -> bool:
+    """Say whether what has another as its parent can stand in it: a parent that has ended before has been left current.
+
+    OpenLLMetry's LangChain does that where a call has failed; the next call is no part of it.
+    """
+    return inner[0] <= outer[1]
+
+
 def nested(span: CallSpan, times: tuple[int, int]) -> bool:
     """Say whether a span stands within a call, or around it, by its times."""
     began, ended = times
     return (began <= span.started_ns and span.ended_ns <= ended) or (
         span.started_ns <= began and ended <= span.ended_ns
     )
+
+
+def twice(span: CallSpan, makers: Collection[tuple[str, str]], times: tuple[int, int]) -> bool:
+    """Say whether a span tells again of a call that one of the same maker has told of.
+
+    LiteLLM may write a stream twice, and gives both spans the time at which the call began.
+    """
+    return span.maker in makers and span.started_ns == times[0]
 
 
 def asked(span: CallSpan) -> bytes:

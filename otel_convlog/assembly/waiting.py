@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.assembly.call import Call, nested, overlap
+from otel_convlog.assembly.call import Call, begins_before_end, nested, overlap, twice
 from otel_convlog.readers.words import contradict, digest_of
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from otel_convlog.readers.call_span import CallSpan
 
 _FOR_PARENT_S = 1.0
+FOR_TWIN_S = 0.1
 _MOST = 4096
 
 _K = TypeVar("_K")
@@ -64,7 +65,8 @@ class WaitingCalls:
         call.parent_id = parent_id
         if parent_id is not None:
             self._by_parent.setdefault(parent_id, {})[call] = None
-        call.until = now + (self._for_twin_s if parent_id is None else _FOR_PARENT_S)
+        for_twin_s = FOR_TWIN_S if call.awaits_inner else self._for_twin_s
+        call.until = now + (for_twin_s if parent_id is None else _FOR_PARENT_S)
         self._touched[call] = None
 
     def awaits(self, span_id: int) -> bool:
@@ -88,23 +90,18 @@ class WaitingCalls:
             words: A digest of what was said last.
         """
         for call in self._by_response.get(span.response_id, ()) if span.response_id else ():
-            if (
-                span.maker not in call.makers
-                and any(overlap(span, known.times) for known in call.spans)
-                and not contradict(span, call.spans[0])
-            ):
+            other_maker = span.maker not in call.makers and any(overlap(span, known.times) for known in call.spans)
+            if (other_maker or _tells_again(span, call)) and not contradict(span, call.spans[0]):
                 return call
         for call in self._by_asked.get(asked, ()) if span.answers else ():
             return call
         parent = self._by_span.get(span.parent_id) if span.parent_id is not None else None
-        if parent is not None and not contradict(span, parent.spans[0]):
+        if parent is not None and begins_before_end(span.times, parent.times) and not contradict(span, parent.spans[0]):
             return parent
         for call in self._by_words.get(words, ()) if words else ():
-            for known in call.spans:
-                # LiteLLM may write a stream twice, and gives both spans the time at which the call began.
-                twice = span.maker == known.maker and span.started_ns == known.started_ns
-                if twice or (span.maker not in call.makers and nested(span, known.times)):
-                    return call
+            other_maker = span.maker not in call.makers and any(nested(span, known.times) for known in call.spans)
+            if other_maker or _tells_again(span, call):
+                return call
         return None
 
     def that_may_stand_in(self, trace_id: int, response_ids: Collection[str]) -> list[Call]:
@@ -181,6 +178,10 @@ class WaitingCalls:
             self._without_id.pop(call, None)
         else:
             self._without_id[call] = None
+
+
+def _tells_again(span: CallSpan, call: Call) -> bool:
+    return any(twice(span, {known.maker}, known.times) for known in call.spans)
 
 
 def _remove(index: dict[_K, dict[Call, None]], key: _K, call: Call) -> None:

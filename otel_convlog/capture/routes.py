@@ -35,7 +35,8 @@ _ROUTES = {
 # With any prefix, as gateways have them: /openai/v1/chat/completions, /deployments/x/chat/completions.
 _PATHS = (
     (re.compile(r".*/chat/completions/?"), "chat"),
-    (re.compile(r".*/v1/responses/?|/responses/?"), "responses"),
+    # Without /v1 elsewhere it may be anything's; so OpenAI's on Azure, and Codex's.
+    (re.compile(r"(.*/(v1|openai|codex))?/responses/?"), "responses"),
     (re.compile(r".*/v1/messages/?"), "messages"),
     (re.compile(r".*/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent)"), "gemini"),
 )

@@ -11,18 +11,20 @@ parts, so that a history is recognised in another protocol's words too.
 from __future__ import annotations
 
 import binascii
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
 
+from otel_convlog.identity.wording import lasting
 from otel_convlog.jsontext import to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from otel_convlog.jsontext import Json
 
 TEXT: Final = b"t"
@@ -32,15 +34,12 @@ MEDIA: Final = b"m"  # the digest of an image's or file's bytes
 OTHER: Final = b"o"  # JSON of a kind that is not known here
 
 _EMPTY: Final = b"\0"
+_WHOLE_FLOAT: Final = re.compile(rb"(?<=\d)\.0(?![\d.eE])")
 
 Part: TypeAlias = tuple[bytes, "str | bytes"]
 SEAM: Final[Part] = (TEXT, "\n\n")  # where two messages become one; so do clients join them
 
 Object: TypeAlias = "dict[str, Json]"
-
-# Whole blocks that clients put into what the user or a tool says, and take out again.
-_PASSING_TAGS = ("system-reminder", "environment_details")
-_THOUGHTS = ("<think>", "</think>")
 
 _SYSTEM_ROLES = frozenset({"system", "developer"})
 _ASSISTANT_ROLES = frozenset({"assistant", "model"})
@@ -91,17 +90,21 @@ class History:
 
     Attributes:
         system: What system, developer and instructions say.
+        seams: The numbers of parts of the first message before each further message of the same side.
     """
 
     messages: list[Message] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
+    seams: list[int] = field(default_factory=list)
 
     def side(self, *, assistant: bool) -> Message:
         """Return the message to which the words of this side's next message are added."""
         if not self.messages or self.messages[-1].assistant is not assistant:
             self.messages.append(Message(assistant))
-        elif self.messages[-1].parts:
-            self.messages[-1].parts.append(SEAM)
+        elif parts := self.messages[-1].parts:
+            if len(self.messages) == 1:
+                self.seams.append(len(parts))
+            parts.append(SEAM)
         return self.messages[-1]
 
 
@@ -201,7 +204,7 @@ def _read_typed(said: Message, kind: str, part: Object) -> None:
     if isinstance(text, str) and kind in ("text", "input_text", "output_text"):
         said.parts.append((TEXT, text))
         return
-    for name in ("id", "call_id", "tool_use_id", "signature"):
+    for name in ("id", "call_id", "tool_use_id", "signature", "encrypted_content"):
         if name in part:
             _note_id(said, part[name])
     if kind in _UNSAID:
@@ -283,13 +286,19 @@ def _call(part: Object) -> bytes:
             given = str(given).strip()
     called = call.get("name")
     tool = called.encode("utf-8", "surrogatepass") if isinstance(called, str) else b""
-    return tool + b"\0" + (_sorted(given) if given else b"{}")
+    arguments = _sorted(given) if given else b"{}"
+    if b".0" in arguments:  # 1.0 is 1 in JavaScript
+        arguments = _WHOLE_FLOAT.sub(b"", arguments)
+    return tool + b"\0" + arguments
 
 
 def _result(content: Json) -> bytes:
     """Return what a tool gave back."""
-    if isinstance(content, dict):  # Gemini gives an object
-        return _EMPTY + _sorted(content)
+    if isinstance(content, dict):  # Gemini gives an object, in which text stands under a name of the client's choice
+        (only, *more) = content.values() or (None,)
+        if more or not isinstance(only, str):
+            return _EMPTY + _sorted(content)
+        content = only
     said = Message(assistant=False)
     _read_parts(said, content)
     return _EMPTY + essence(said)
@@ -325,16 +334,26 @@ def _texts(content: Json) -> list[str]:
 def essence(message: Message) -> bytes:
     """Return what a message says as bytes that compare; empty where it says nothing.
 
-    Neighbouring texts count as one. The white space around it does not count, nor do blocks that clients put in and
-    take out again.
+    Neighbouring texts count as one, with whatever line breaks a client has put between them. The white space around it
+    does not count, nor do blocks that clients put in and take out again, nor the order of what was called, and came
+    back, at the same time.
     """
     parts = message.parts
     if len(parts) == 1 and isinstance(text := parts[0][1], str):  # nearly all are, and there may be hundreds
-        return _framed(TEXT, _said(text, assistant=message.assistant))
-    return b"".join([_framed(kind, value) for kind, value in joined(message)])
+        return _framed(TEXT, lasting(text, assistant=message.assistant))
+    pieces = joined(message)
+    if len(pieces) > 1:
+        pieces = [
+            piece
+            for kind, run in groupby(pieces, itemgetter(0))
+            for piece in (sorted(run) if kind in (CALL, RESULT) else run)
+        ]
+    return b"".join([_framed(kind, value) for kind, value in pieces])
 
 
 def _framed(kind: bytes, value: bytes) -> bytes:
+    if kind == TEXT:
+        value = value.replace(b"\n", b"")
     return kind + len(value).to_bytes(8, "big") + value if value else b""
 
 
@@ -346,45 +365,10 @@ def joined(message: Message) -> list[tuple[bytes, bytes]]:
         if isinstance(value, str):
             texts.append(value)
             continue
-        if texts and (text := _said("".join(texts), assistant=message.assistant)):
+        if texts and (text := lasting("".join(texts), assistant=message.assistant)):
             pieces.append((TEXT, text))
         texts = []
         pieces.append((kind, value))
-    if texts and (text := _said("".join(texts), assistant=message.assistant)):
+    if texts and (text := lasting("".join(texts), assistant=message.assistant)):
         pieces.append((TEXT, text))
     return pieces
-
-
-def _said(text: str, *, assistant: bool) -> bytes:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n")
-    if not assistant:
-        if "<" in text:
-            text = without_blocks(text, _PASSING_TAGS)
-    elif _THOUGHTS[0] in text[:64] and text.lstrip().startswith(_THOUGHTS[0]):
-        text = text.partition(_THOUGHTS[1])[2] or text
-    return text.strip().encode("utf-8", "surrogatepass")
-
-
-def without_blocks(text: str, tags: Iterable[str]) -> str:
-    """Return text without the blocks of these tags, and without the white space that came with them. Linear."""
-    for tag in tags:
-        start_tag, end_tag = f"<{tag}>", f"</{tag}>"
-        start = text.find(start_tag)
-        if start < 0:
-            continue
-        kept: list[str] = []
-        position = 0
-        while start >= 0 and (end := text.find(end_tag, start)) >= 0:
-            before, position = text[position:start], end + len(end_tag)
-            start = text.find(start_tag, position)
-            after = text[position : start if start >= 0 else len(text)]
-            # Of the white space on both sides one was there before.
-            if len(before) - len(before.rstrip()) < len(after) - len(after.lstrip()):
-                before = before.rstrip()
-            else:
-                position += len(after) - len(after.lstrip())
-            kept.append(before)
-        kept.append(text[position:])
-        text = "".join(kept)
-    return text

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 NAME = "compacted"
 
-_MOST_EXCHANGES = 8  # the last ones of a request that are looked for
+_MOST_EXCHANGES = 8  # the last ones of a request, and the last answers, that are looked for
 _LONG = 160  # bytes from which on an exchange, or an answer, is no other's by chance
 _TEXT = 120  # bytes of text alone: the same tool call may come anywhere
 _TEXT_ALIKE = 64  # the same where the system prompt is the same too
-_TEXT_ALONE = 40  # the same of the only exchange that a window shows
+_TEXT_ALONE = 40  # the same of the only exchange that a window shows, and of an answer that counts beside others
 _SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
 _MOST_LINES = 200  # of a summary
 _MOST_CHARACTERS = 1 << 16
 
+_MOST_BEFORE_SUMMARY = 4  # messages up to it: Cline keeps the task, and says that something was left out
 _MOST_BEFORE_MARKER = 300  # characters
 _SHORTEST_SUMMARY = 120  # bytes of the lines that must be the same
 
@@ -46,7 +47,7 @@ _MARKERS = (
 
 def find(search: Search) -> Finding | None:
     """Find the conversation whose end the request still shows, or whose summary it begins with."""
-    return _by_exchanges(search) or _by_answer(search) or _by_summary(search)
+    return _by_exchanges(search) or _by_answers(search) or _by_summary(search)
 
 
 def _by_exchanges(search: Search) -> Finding | None:
@@ -81,20 +82,33 @@ def _by_exchanges(search: Search) -> Finding | None:
     return None
 
 
-def _by_answer(search: Search) -> Finding | None:
-    """Find the conversation that has the last answer, whatever became of the question before it."""
-    exchange = search.exchange
-    for count in range(len(exchange.messages), 0, -1):
-        said = exchange.messages[count - 1]
-        if not said.assistant:
-            continue
-        turn = only_conversation(search.matches(exchange.answer_key(said.digest)))
+def _by_answers(search: Search) -> Finding | None:
+    """Find the conversation that has the last answers, whatever became of the questions before them.
+
+    One that tells much is enough; else several that tell something, all of one conversation.
+    """
+    exchange, messages = search.exchange, search.exchange.messages
+    answers = (count for count in range(len(messages), 0, -1) if messages[count - 1].assistant)
+    keys: dict[bytes, int] = {}
+    for count in islice(answers, _MOST_EXCHANGES):
+        keys.setdefault(exchange.answer_key(messages[count - 1].digest), count)
+    known = search.matches_of(list(keys))
+    found: Finding | None = None
+    told = 0
+    for key, count in keys.items():
+        turn = only_conversation(known.get(key, ()))
         if turn is None:
+            continue
+        if found is not None and found.turn.conversation_id != turn.conversation_id:
             return None
+        found = found or Finding(turn, turn.turn_id, count)
+        said = messages[count - 1]
         # At the beginning of a dialogue, or of a window, it stands for more than in the midst of one.
         begins = count == exchange.first_answer and (turn.continues is None or count == 1)
-        enough = _TEXT_ALIKE if begins else _TEXT
-        return Finding(turn, turn.turn_id, count) if _tells(search, turn, enough, said) else None
+        text = sum(len(value) for kind, value in joined(said.message) if kind == TEXT)
+        told += text if text >= _TEXT_ALONE else 0
+        if told >= _TEXT or _tells(search, turn, _TEXT_ALIKE if begins else _TEXT, said):
+            return found
     return None
 
 
@@ -119,7 +133,7 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
 
 
 def _by_summary(search: Search) -> Finding | None:
-    for said in search.exchange.messages[:2]:
+    for said in search.exchange.messages[:_MOST_BEFORE_SUMMARY]:
         lines = {search.exchange.line_key(line): len(line) for line in _lines_behind_marker(said.message)}
         if not lines:
             continue

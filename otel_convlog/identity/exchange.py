@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from otel_convlog.record import TurnRecord
 
 _MOST_IDS = 16
+_MOST_OPENINGS = 8
 _MOST_SEEN = 128  # first messages of a request of which no turn is known
 _HEAD = 48  # bytes of an answer's beginning
 _MOST_LINES = 3  # at the beginning of an answer
@@ -67,6 +68,13 @@ class Said(NamedTuple):
         return len(self.essence)
 
 
+class Opening(NamedTuple):
+    """What the user says first: the key of it, and about how many bytes it says."""
+
+    key: bytes
+    size: int
+
+
 class Answer(NamedTuple):
     """An answer to the request.
 
@@ -88,6 +96,8 @@ class Exchange:
         scope: What keeps tenants apart; part of every key.
         messages: The request's, without those that say nothing.
         whole_chain: The keys of the first 0, 1, 2, … of them, where they are a whole history.
+        openings: Where the user speaks first: the first 1, 2, … messages as the client has them, up to an answer that
+            says something. All of them are the first of `messages`.
         first_answer: The number of messages up to the first of the assistant's; beyond all where there is none.
         system: A digest of its system prompt.
         generated_ids: The ids in the history that somebody has generated, each with the number of the message (from 1)
@@ -103,6 +113,7 @@ class Exchange:
     scope: bytes
     messages: tuple[Said, ...]
     whole_chain: list[bytes]
+    openings: tuple[Opening, ...]
     first_answer: int
     system: bytes
     generated_ids: tuple[tuple[int, str], ...]
@@ -121,7 +132,7 @@ class Exchange:
     @property
     def opening(self) -> bytes:
         """The key of the first message, where that is the user's."""
-        return self.whole_chain[1] if self.messages and not self.messages[0].assistant else b""
+        return self.openings[0].key if self.openings else b""
 
     def chain(self, base: bytes) -> list[bytes]:
         """Return the keys of the first 0, 1, 2, … messages.
@@ -218,36 +229,53 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
     messages: list[Message] = []
     said: list[bytes] = []
     ids: list[tuple[int, str]] = []
+    seams = list(history.seams)
     for message in history.messages:
         if what := essence(message):
             if messages and messages[-1].assistant is message.assistant:  # what stood between them says nothing
+                if len(messages) == 1:
+                    seams.append(len(messages[0].parts))
                 messages[-1] = Message(message.assistant, messages[-1].parts)
                 messages[-1].parts += [SEAM, *message.parts]
                 said[-1] = b""
             else:
                 messages.append(message)
                 said.append(what)
+        elif not messages:  # the first message is another one
+            seams.clear()
         if message.ids:
             ids += [(len(messages), generated) for generated in message.ids]
     all_said = tuple(Said(message, what or essence(message)) for message, what in zip(messages, said, strict=True))
+    whole_chain = _chain(key_of(b"start", scope), all_said)
+    answered = tuple(_answers(answers, messages[-1] if messages else None))
     return Exchange(
         scope=scope,
         messages=all_said,
-        whole_chain=_chain(key_of(b"start", scope), all_said),
+        whole_chain=whole_chain,
+        openings=tuple(_openings(all_said, seams, whole_chain)),
         first_answer=next((at for at, message in enumerate(messages, 1) if message.assistant), len(messages) + 1),
         system=key_of(scope + "\n".join(history.system).encode("utf-8", "surrogatepass"))[:8]
         if history.system
         else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
-        answers=tuple(_answers(answers, messages[-1] if messages else None)),
-        answered=answers.complete and bool(answers.messages),
+        answers=answered,
+        answered=answers.complete and bool(answered),
         failed=failed,
         shows_answer=any(
             message.assistant or any(kind == RESULT for kind, _ in message.parts) for message in history.messages
         ),
         answer_ids=_answer_ids(answers),
     )
+
+
+def _openings(messages: tuple[Said, ...], seams: list[int], whole_chain: list[bytes]) -> Iterator[Opening]:
+    if not messages or messages[0].assistant:
+        return
+    for seam in seams[: _MOST_OPENINGS - 1]:
+        if what := essence(Message(assistant=False, parts=messages[0].message.parts[:seam])):
+            yield Opening(_next(whole_chain[0], what, assistant=False), len(what))
+    yield Opening(whole_chain[1], messages[0].size)
 
 
 def _answers(answers: Answers, last: Message | None) -> Iterator[Answer]:

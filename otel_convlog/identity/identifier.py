@@ -7,10 +7,11 @@ import logging
 import re
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor
+from otel_convlog.identity import branch, compacted, explicit, generated_id, prefix, response_id, successor, unanswered
 from otel_convlog.identity.evidence import EvidenceStore, Kind, KnownTurn
 from otel_convlog.identity.exchange import read_exchange
 from otel_convlog.identity.search import Search
@@ -78,9 +79,8 @@ class Identifier:
         """
         scope = self._scope_of(record, key)
         named = self._named_safely(record, scope, key)
-        alone = named or (_of_seed(record, scope, key) if record.request_is_whole else _of_turn(record, scope))
         if self._grouping == "seed" or not (record.request_is_whole or record.request_is_window):
-            return alone
+            return named or _alone(record, scope, key)
         found: Identity | None = None
         exchange: Exchange | None = None
         try:
@@ -88,12 +88,12 @@ class Identifier:
             with self._evidence.session() as session:
                 if session is not None:
                     self._keep_missed(session)
-                    found = self._find(record, exchange, session, named, alone)
+                    found = self._find(record, exchange, session, named, partial(_alone, record, scope, key))
         except Exception:
             _logger.exception("the history of %s could not be read", record.turn_id)
         if found is not None:
             return found
-        alone = replace(alone, evidence_read=False)
+        alone = replace(named or _alone(record, scope, key), evidence_read=False)
         if exchange is not None and (named or exchange.is_opening):  # these are where they belong
             self._missed.append(_evidence_of(record, exchange, exchange.whole_chain, alone, None))
         return alone
@@ -111,11 +111,12 @@ class Identifier:
         exchange: Exchange,
         session: EvidenceSession,
         named: Identity | None,
-        alone: Identity,
+        alone: partial[Identity],
     ) -> Identity:
+        scope = alone.args[1].hex()
         known = session.turn(record.turn_id)
         if known is not None:  # its span has come before
-            return Identity(known.conversation_id, known.evidence, known.continues, known.thread, alone.scope)
+            return Identity(known.conversation_id, known.evidence, known.continues, known.thread, scope)
         search = Search(exchange, session, named.conversation_id if named else None)
         rule, finding = (
             _first_finding(search, record.started_at) if record.request_is_whole else _finding_of_window(search)
@@ -123,11 +124,9 @@ class Identifier:
         if named is not None:
             identity = replace(named, continues=finding.continues) if finding else named
         elif finding is not None:
-            identity = Identity(finding.turn.conversation_id, rule, finding.continues, finding.turn.thread, alone.scope)
-        elif record.request_is_whole:
-            identity = self._opened(search, alone)
+            identity = Identity(finding.turn.conversation_id, rule, finding.continues, finding.turn.thread, scope)
         else:
-            identity = alone
+            identity = self._opened(search, alone()) if record.request_is_whole else alone()
         _keep(session, record, search, identity, finding)
         return identity
 
@@ -221,14 +220,11 @@ def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -
 
 
 def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None]:
-    if not search.exchange.is_opening:
-        for rule in (response_id, generated_id, prefix, branch):
-            finding = rule.find(search)
-            if finding is not None:
-                return rule.NAME, finding
-    finding = compacted.find(search)
-    if finding is not None:
-        return compacted.NAME, finding
+    recognising = () if search.exchange.is_opening else (response_id, generated_id, prefix, branch)
+    for rule in (*recognising, compacted, unanswered):
+        finding = rule.find(search)
+        if finding is not None:
+            return rule.NAME, finding
     return successor.NAME, successor.find(search, started_at)
 
 
@@ -271,9 +267,9 @@ def _evidence_of(
     return turn, list(exchange.keys(chain, finding.known_to if finding else 0))
 
 
-def _of_seed(record: TurnRecord, scope: bytes, key: bytes) -> Identity:
-    return Identity(seed_id(route_text(record.route), record.client_request, key + scope), "seed", scope=scope.hex())
-
-
-def _of_turn(record: TurnRecord, scope: bytes) -> Identity:
+def _alone(record: TurnRecord, scope: bytes, key: bytes) -> Identity:
+    """Return where a turn goes that continues nothing: what its history's digest says, where it shows its history."""
+    if record.request_is_whole:  # the digest of a long history takes longer than all else here: not before it is needed
+        seed = seed_id(route_text(record.route), record.client_request, key + scope)
+        return Identity(seed, "seed", scope=scope.hex())
     return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _MOST_COUNTS = 1_000  # of first messages that are looked for: a request may have any number
+_ENOUGH = 120  # bytes of a history that is no other dialogue's by chance
 _MOST_FOUND = 16  # of them that are looked at: they may be those of other conversations
 
 
@@ -103,26 +104,59 @@ class Search:
     def _beginning(self, most: int) -> Beginning | None:
         for count in self._known_counts(most):
             matches = self.matches(self.chain[count])
-            for kind, answered in ((Kind.ANSWERED, None), (Kind.REQUESTED, False)):
-                if turn := self.best(matches, kind, answered=answered):
-                    return Beginning(count, kind, turn)
+            if turn := self.best(matches, Kind.ANSWERED):
+                return Beginning(count, Kind.ANSWERED, turn)
+            if turn := self._unanswered(count, matches):
+                return Beginning(count, Kind.REQUESTED, turn)
             if relative := self._relative(count, matches):
                 return relative
         return None
+
+    def _unanswered(self, count: int, matches: list[Match]) -> KnownTurn | None:
+        """Return the turn that made this request, of which no answer is known.
+
+        Where that is only how the dialogue opens, several may open so: then one under the same system prompt, or none.
+        """
+        if count < self.exchange.first_answer:
+            asked = [match for match in matches if match.kind is Kind.REQUESTED and not match.turn.answered]
+            alike = [match for match in asked if match.turn.system == self.exchange.system]
+            return only_conversation(asked) or only_conversation(alike)
+        return self.best(matches, Kind.REQUESTED, answered=False)
 
     def _relative(self, count: int, matches: list[Match]) -> Beginning | None:
         """Return a turn of the same dialogue by what the two requests share.
 
         Either the turn's whole request is the beginning of this one, behind which another answer stands here; or this
         whole request is the beginning of the turn's. That must show an answer: first words alone, and what an
-        application has put before everybody's first question (a greeting, examples), make no two dialogues one.
+        application has put before everybody's first question (a greeting, examples), make no two dialogues one. Few
+        words ("yes", "OK") must show one that is known: a window of two dialogues may show the same.
         """
         if count < self.exchange.first_answer:
             return None
         turn = self.best(matches, Kind.REQUESTED)
         if turn is None and count == len(self.exchange.messages):
             turn = self.best(matches, Kind.SEEN)
-        return Beginning(count, Kind.SEEN, turn) if turn is not None else None
+        if turn is None or not (self._tells(count) or self._is_answered(count, turn.conversation_id)):
+            return None
+        return Beginning(count, Kind.SEEN, turn)
+
+    def _tells(self, count: int) -> bool:
+        """Say whether the first messages are no other dialogue's by chance."""
+        size = 0
+        for said in self.exchange.messages[:count]:
+            size += said.size
+            if size >= _ENOUGH:
+                return True
+        return False
+
+    def _is_answered(self, count: int, conversation_id: str) -> bool:
+        """Say whether a conversation has one of the answers among the first messages, with all that stands before."""
+        known = self.matches_of(self.chain[1:count])
+        return any(
+            match.kind is Kind.ANSWERED and match.turn.conversation_id == conversation_id
+            for matches in known.values()
+            for match in matches
+        )
 
     def _known_counts(self, most: int) -> Iterable[int]:
         """Yield the numbers of first messages, from `most` down, that some turn has."""

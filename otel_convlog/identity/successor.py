@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.exchange import is_generated
 from otel_convlog.identity.search import Finding
 from otel_convlog.times import earlier
 
@@ -19,24 +20,27 @@ if TYPE_CHECKING:
 NAME = "prefix"
 
 _CLOCK_DIFFERENCE = timedelta(minutes=1)
+_ENOUGH = 120  # bytes of a history and its answer that are no other dialogue's by chance
 
 
 def find(search: Search, started_at: str) -> Finding | None:
     """Find a turn that shows this one's request and answer, or names its answer.
 
-    It must have begun later, or, since the clocks of two machines differ, not much earlier under the same system
-    prompt: else it continues another turn, with the same words, from before the log began.
+    It must have begun later, or, since the clocks of two machines differ, not much earlier, if it says much or is under
+    the same system prompt: else it continues another turn, with the same words, from before the log began.
     """
     earliest = earlier(started_at, _CLOCK_DIFFERENCE)
     exchange = search.exchange
-    ids = [exchange.id_key(generated) for generated in exchange.answer_ids]
-    for matches in search.matches_of(exchange.answered_keys(search.chain) + ids).values():
+    shared = sum(said.size for said in exchange.messages) + min((said.size for said, _ in exchange.answers), default=0)
+    ids = {exchange.id_key(generated): is_generated(generated) for generated in exchange.answer_ids}
+    for key, matches in search.matches_of([*exchange.answered_keys(search.chain), *ids]).items():
+        certain = shared >= _ENOUGH or ids.get(key, False)
         later = search.best(
             (
                 match
                 for match in matches
                 if match.turn.started_at > started_at
-                or (match.turn.started_at > earliest and match.turn.system == exchange.system)
+                or (match.turn.started_at > earliest and (certain or match.turn.system == exchange.system))
             ),
             Kind.SEEN,
         )

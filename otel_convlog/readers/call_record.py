@@ -29,7 +29,8 @@ def record_of(spans: Sequence[CallSpan], around: Sequence[CallSpan] = ()) -> Tur
     """
     first = spans[0]
     # Who has the answer knows most; of several the one that is nearest to the wire: it stands in the others.
-    nearest = sorted(spans, key=lambda span: span.ended_ns - span.started_ns)
+    ids = {span.span_id for span in spans}
+    nearest = sorted(spans, key=lambda span: (span.ended_ns - span.started_ns, span.parent_span_id not in ids))
     calls = sorted(nearest, key=lambda span: not span.said.answers_it)
     main = calls[0]
     route = next((span.route for span in calls if span.route), "chat")
@@ -39,7 +40,7 @@ def record_of(spans: Sequence[CallSpan], around: Sequence[CallSpan] = ()) -> Tur
     models = [span.response_model for span in calls if span.response_model]
     response_model = next((model for model in models if model != client_model), next(iter(models), ""))
     started_ns, ended_ns = min(span.started_ns for span in calls), max(span.ended_ns for span in calls)
-    errors = [span.error for span in calls if span.error is not None]
+    errors = [span.error for span in calls if isinstance(span.error, dict)]
     metadata: dict[str, Json] = {}
     usage: dict[str, Json] = {}
     for span in reversed(calls):
@@ -74,7 +75,7 @@ def record_of(spans: Sequence[CallSpan], around: Sequence[CallSpan] = ()) -> Tur
         upstream_events=StreamEvents(),
         client_events=StreamEvents(),
         stream_summary={},
-        error=None if main.said.answers_it and main.error is None else next(iter(errors), None),
+        error=None if main.said.answers_it and main.error is None else _fullest(errors),
         duration_ms=round((ended_ns - started_ns) / 1e6),
         usage=usage or None,
         request_is_whole=readable and not asking.said.missing,
@@ -98,6 +99,11 @@ def with_call_spans(record: TurnRecord, spans: Sequence[CallSpan]) -> TurnRecord
         attributes={**{name: text for span in spans for name, text in span.texts.items()}, **record.attributes},
         trace={**record.trace, "spans": list(_described(spans))},
     )
+
+
+def _fullest(errors: Sequence[Object]) -> Json:
+    """Return the first error that has a message, for a client library's own span may have its type alone."""
+    return next((error for error in errors if error.get("message")), next(iter(errors), None))
 
 
 def _request(route: str, model: str, said: Said, *, stream: bool) -> Json:
@@ -129,7 +135,8 @@ def _response(route: str, response_id: str, model: str, calls: Sequence[CallSpan
     reasons = next((span.finish_reasons for span in calls if span.finish_reasons), [])
     answering = next((span for span in calls if span.said.answers_it), None)
     if answering is None:
-        if not (response_id or reasons):
+        failed = any(span.error is not None for span in calls)  # LiteLLM has an id of its own for what failed, too
+        if not (reasons or (response_id and not failed)):
             return None
         # What was said is not known; that there was an answer is.
         known: Object = {"id": response_id, "model": model, "finish_reasons": list(reasons)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from opentelemetry.trace import StatusCode
 
 from otel_convlog.readers.attribute_values import plain, text
+from otel_convlog.readers.parts import says_any
 from otel_convlog.redaction.headers import HEADER_ATTRIBUTES, sanitize_header_attribute
 from otel_convlog.usage import by_common_names
 
@@ -73,7 +74,7 @@ class Said:
     @property
     def answers_it(self) -> bool:
         """Whether there is anything of the answer."""
-        return self.response is not None or bool(self.answers)
+        return self.response is not None or any(says_any(message) for message in self.answers or ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +95,7 @@ class CallSpan:
         dropped: How many attributes limits of the SDK have dropped; likewise `dropped_events`.
         awaits_answer: Whether another span will say what was answered.
         answers: Whether it says what was answered to a call that another span has begun.
+        awaits_inner: Whether a span in it may come after it, and say more.
     """
 
     kind: Kind
@@ -126,6 +128,7 @@ class CallSpan:
     dropped_events: int = 0
     awaits_answer: bool = False
     answers: bool = False
+    awaits_inner: bool = False
 
     @classmethod
     def of(  # noqa: PLR0913  what each vocabulary says in its own words
@@ -149,6 +152,7 @@ class CallSpan:
         previous_response_id: str = "",
         awaits_answer: bool = False,
         answers: bool = False,
+        awaits_inner: bool = False,
     ) -> CallSpan:
         """Return what a span says of a call, from what its vocabulary says and what every span says."""
         context = cast("SpanContext", span.context)  # without one nobody has exported it
@@ -184,6 +188,7 @@ class CallSpan:
             dropped_events=span.dropped_events,
             awaits_answer=awaits_answer,
             answers=answers,
+            awaits_inner=awaits_inner,
         )
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from otel_convlog.readers import whole
 from otel_convlog.readers.attribute_values import nested, plain
-from otel_convlog.readers.parts import chat_message, messages_of
+from otel_convlog.readers.parts import chat_message, messages_of, text_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +23,8 @@ _ROLES = {
 }
 _CHOICE = "gen_ai.choice"
 
+_SPEAKER = re.compile(r"^(system|developer|user|assistant|tool): ", re.MULTILINE)
+
 
 def read_events(said: Said, events: Iterable[tuple[str, Mapping[str, object]]]) -> None:
     """Take what events say, by their names and attributes."""
@@ -33,7 +36,8 @@ def read_events(said: Said, events: Iterable[tuple[str, Mapping[str, object]]]) 
         elif name == _CHOICE:
             answers += messages_of([_body(attributes)], "assistant")
         elif name == "gen_ai.content.prompt" and not said.asks:
-            whole.ask(said, whole.json_or_text(attributes.get("gen_ai.prompt")))
+            prompt = whole.json_or_text(attributes.get("gen_ai.prompt"))
+            whole.ask(said, (_transcript(prompt) if isinstance(prompt, str) else None) or prompt)
         elif name == "gen_ai.content.completion" and not said.answers_it:
             whole.answer(said, whole.json_or_text(attributes.get("gen_ai.completion")))
         elif name in ("gen_ai.input.messages", "gen_ai.output.messages"):  # Azure
@@ -46,6 +50,18 @@ def read_events(said: Said, events: Iterable[tuple[str, Mapping[str, object]]]) 
             split(said, asked)
     if answers and not said.answers_it:
         said.answers = answers
+
+
+def _transcript(text: str) -> list[Json]:
+    """Return the messages of a text in which each begins with its role (OpenLIT 1.33); none where it does not."""
+    begins = list(_SPEAKER.finditer(text))
+    if not begins or begins[0].start() != 0:
+        return []
+    ends = [*(begin.start() for begin in begins[1:]), len(text)]
+    return [
+        text_message(begin[1], text[begin.end() : end].removesuffix("\n"))
+        for begin, end in zip(begins, ends, strict=True)
+    ]
 
 
 def read_event_list(said: Said, attributes: Mapping[str, object]) -> None:

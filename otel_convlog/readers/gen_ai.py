@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from otel_convlog.readers.attribute_values import nested, plain, text, texts
 from otel_convlog.readers.call_span import CallSpan, Kind, Names, Sorted, with_provider_usage
 from otel_convlog.readers.gen_ai_content import CONTENT, CONTENT_PREFIXES, read_said
+from otel_convlog.readers.litellm_raw import is_raw, read_raw
+from otel_convlog.readers.parts import joined
+from otel_convlog.readers.whole import route_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +100,7 @@ _MLFLOW = {"CHAT_MODEL": Kind.CALL, "LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHA
 _OTHER_WORDS = frozenset({"EMBEDDING", "RERANKER", "RETRIEVER", "TOOL", "GUARDRAIL", "EVALUATOR"})
 _AROUND = re.compile(r"agent|workflow|chain", re.IGNORECASE)
 _AGENTS_OWN = frozenset({"all_messages_events", "pydantic_ai.all_messages"})
-_NOT_OF_A_CALL = re.compile(r"embed|rerank|retriev|tool|moderat|image|speech|transcri", re.IGNORECASE)
+_NOT_OF_A_CALL = re.compile(r"embed|rerank|retriev|tool|memor|moderat|image|speech|transcri", re.IGNORECASE)
 
 _PARAMETERS = {
     "gen_ai.request.temperature": "temperature",
@@ -117,6 +120,11 @@ _PARAMETERS = {
     "gen_ai.request.reasoning.level": "reasoning_effort",
     "gen_ai.request.response_format": "response_format",
     "gen_ai.request.tool_choice": "tool_choice",
+    "gen_ai.request.service_tier": "service_tier",
+    "gen_ai.openai.request.seed": "seed",
+    "gen_ai.openai.request.response_format": "response_format",
+    "gen_ai.openai.request.service_tier": "service_tier",
+    "openai.request.service_tier": "service_tier",
     "llm.request.temperature": "temperature",
     "llm.request.max_tokens": "max_tokens",
     "llm.top_p": "top_p",
@@ -210,6 +218,11 @@ _NAMES = Names(
 )
 
 
+def reads(span: ReadableSpan, attributes: Mapping[str, object]) -> bool:
+    """Say whether a span may be of this vocabulary; cheap, for it is asked of every span."""
+    return not MARKS.isdisjoint(attributes) or is_raw(span)
+
+
 def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | None:
     """Return what a span says of a call of a model; None where it stands for anything else.
 
@@ -217,12 +230,16 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         span: The span.
         attributes: Its attributes.
     """
+    if is_raw(span):
+        return read_raw(span, NAME, attributes, _NAMES)
     kind = _kind(span, attributes)
     if kind is Kind.OTHER:
         return None
     said = read_said(attributes, span.events)
     if not (said.asks or said.answers_it) and _CERTAIN.isdisjoint(attributes):
         return None  # its name alone was like one of a call's
+    if said.answers and _is_stream_of_google(attributes):  # its instrumentation has a message for each chunk
+        said.answers = [joined(said.answers)]
     said.parameters.update(_parameters(attributes))
     found = Sorted(attributes, _NAMES)
     response_id = text(attributes, *_RESPONSE_ID)
@@ -234,7 +251,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         found,
         kind=kind,
         said=said,
-        route=_route(span, attributes, response_id),
+        route=_route(span, attributes, response_id) or route_of(said.request, said.response),
         client_model=text(attributes, *_MODEL) or text(said.request or {}, "model"),
         backend=text(attributes, *_PROVIDER) or _provider_of_logfire(span) or _text(nested(attributes.get(_FORMAT))),
         stream=answers or _streams(attributes),
@@ -246,6 +263,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         previous_response_id=_previous_response(found.texts),
         awaits_answer=attributes.get("logfire.span_type") == "span" and said.asks and not said.answers_it,
         answers=answers,
+        awaits_inner=span.name == "litellm_request",
     )
 
 
@@ -290,11 +308,11 @@ def _route(span: ReadableSpan, attributes: Mapping[str, object], response_id: st
         or text(attributes, "logfire.msg_template").startswith("Responses API")
     ):
         return "responses"
-    if api == "chat_completions" or path.endswith("/chat/completions"):
+    if api == "chat_completions" or path.endswith("/chat/completions") or span.name == "openai.chat":
         return "chat"
     operation = text(attributes, "gen_ai.operation.name").lower()
     provider = text(attributes, *_PROVIDER).lower()
-    if operation == "generate_content" or provider in ("gcp.gemini", "gcp.gen_ai", "gemini"):
+    if operation == "generate_content" or provider in ("gcp.gemini", "gcp.gen_ai", "gemini", "google"):
         return "gemini"
     provider = provider or _provider_of_logfire(span)
     if provider.startswith("anthropic") or path.endswith("/v1/messages") or response_id.startswith("msg_"):
@@ -326,15 +344,19 @@ def _provider_of_logfire(span: ReadableSpan) -> str:
 
 
 def _streams(attributes: Mapping[str, object]) -> bool:
-    for name in _STREAM:
-        if attributes.get(name) in (True, "True", "true"):
-            return True
+    said = [attributes[name] for name in _STREAM if name in attributes]
+    if said:
+        return any(value in (True, "True", "true") for value in said)
     if not _FIRST_CHUNK.isdisjoint(attributes):
         return True
-    if text(attributes, "ai.operationId").endswith("doStream"):
+    if text(attributes, "ai.operationId").endswith("doStream") or _is_stream_of_google(attributes):
         return True
     request = nested(attributes.get("request_data"))  # Logfire
     return isinstance(request, dict) and request.get("stream") is True
+
+
+def _is_stream_of_google(attributes: Mapping[str, object]) -> bool:
+    return text(attributes, "code.function.name").endswith(".generate_content_stream")
 
 
 def _is_answer_of_logfire(attributes: Mapping[str, object]) -> bool:
@@ -346,5 +368,5 @@ def _parameters(attributes: Mapping[str, object]) -> dict[str, Json]:
     return {
         parameter: plain(attributes[name])
         for name, parameter in _PARAMETERS.items()
-        if name in attributes and attributes[name] is not None
+        if attributes.get(name) not in (None, "")
     }

@@ -8,7 +8,7 @@ from otel_convlog.jsontext import from_json
 from otel_convlog.readers.attribute_values import first_index, nested, plain, unflattened
 from otel_convlog.readers.call_span import Said
 from otel_convlog.readers.event_content import read_event_list, read_events
-from otel_convlog.readers.parts import messages_of, parts_of, text_message
+from otel_convlog.readers.parts import messages_of, objects_of, parts_of, text_message
 from otel_convlog.readers.vendor_content import read_adk, read_ai_sdk, read_logfire, read_mlflow, read_one_value
 from otel_convlog.readers.whole import json_or_text
 
@@ -39,6 +39,8 @@ CONTENT = frozenset(
         "gen_ai.completion",
         "gen_ai.input",
         "gen_ai.output",
+        "input",
+        "output",
         "events",
         "all_messages_events",
         "pydantic_ai.all_messages",
@@ -97,15 +99,15 @@ def _of_conventions(said: Said, attributes: Mapping[str, object]) -> None:
         answers = _messages(said, OUTPUT, value, "assistant")
         said.answers = [text_message("assistant", answers)] if isinstance(answers, str) else answers
     if not said.system and (value := attributes.get(SYSTEM)) is not None:
-        said.system = _system(json_or_text(value))
+        said.system = _system(objects_of(json_or_text(value)))
     if said.tools is None and (value := attributes.get(TOOLS)) is not None:
-        said.tools = nested(value)
+        said.tools = objects_of(nested(value))
 
 
 def _messages(said: Said, name: str, value: object, role: str = "user") -> list[Json] | str:
     """Return the messages of an attribute, or the text that is left of their JSON where it has been cut."""
     if not isinstance(value, str):
-        return messages_of(plain(value), role)
+        return messages_of(objects_of(plain(value)), role)
     try:
         return messages_of(from_json(value), role)
     except ValueError:
@@ -144,6 +146,8 @@ def _functions(attributes: Mapping[str, object]) -> Json:
     functions = unflattened(attributes, "llm.request.functions.")
     if functions is None:
         functions = unflattened(attributes, "SpanAttributes.LLM_REQUEST_FUNCTIONS.")
+    if functions is None and isinstance(asked := nested(attributes.get("model_request_parameters")), dict):
+        functions = asked.get("function_tools")  # Pydantic AI
     if not isinstance(functions, list):
         return None
     tools: list[Json] = []

@@ -73,9 +73,8 @@ class TurnWords:
         return self._ids
 
     def _assembled(self) -> Iterator[str]:
-        for event in self._turn.events:
-            if isinstance(text := (event.attributes or {}).get(names.EVENTS), str):
-                yield _assembled(text)
+        for text in self._streams():
+            yield _assembled(text)
 
     def _texts(self, of: Sequence[str]) -> Iterator[str]:
         attributes = self._turn.attributes or {}
@@ -83,15 +82,19 @@ class TurnWords:
             if isinstance(text := attributes.get(name), str):
                 yield text
         if of is _ANSWERS:
-            for event in self._turn.events:
-                if isinstance(text := (event.attributes or {}).get(names.EVENTS), str):
+            yield from self._streams()
+
+    def _streams(self) -> Iterator[str]:
+        for event in self._turn.events:
+            for name in (names.EVENTS, names.WIRE):
+                if isinstance(text := (event.attributes or {}).get(name), str):
                     yield text
 
 
 def _assembled(text: str) -> str:
-    """Return the JSON of what the events of a stream come to."""
+    """Return the JSON of what a stream comes to, of which this is its events, or its text as it was on the wire."""
     events = json_or_none(text)
-    return to_json(assemble(events)).decode() if isinstance(events, list) else ""
+    return to_json(assemble(events if isinstance(events, list) else [text])).decode()
 
 
 def _stand_in(words: Iterable[str], texts: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from otel_convlog.jsontext import json_or_none
 from otel_convlog.readers.attribute_values import first_index, text, unflattened
 from otel_convlog.readers.call_span import CallSpan, Kind, Names, Said, Sorted, with_provider_usage
 from otel_convlog.readers.parts import as_text, chat_message, text_message, tool_call
-from otel_convlog.readers.whole import is_request, is_response, json_or_text
+from otel_convlog.readers.whole import is_request, is_response, json_or_text, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,15 +25,15 @@ MARKS = frozenset({"openinference.span.kind"})
 
 _KINDS = {"LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHAIN": Kind.AROUND}
 
-_ROUTES = {"input": "responses", "contents": "gemini", "prompt": "completions"}  # by what a request has
-
 _INPUT, _OUTPUT = "llm.input_messages.", "llm.output_messages."
-_NO_PARAMETERS = frozenset({"model", "tools", "messages", "input", "contents", "prompt"})
+# Neither is what the OpenAI Agents SDK's answers have beside the parameters.
+_NO_PARAMETERS = frozenset({"model", "tools", "messages", "input", "contents", "prompt", "id", "created_at"})
 _HIDDEN = "__REDACTED__"  # in the place of what its settings hide
 
 _MODEL = ("llm.request.model_name", "llm.request_model_name")
 _RESPONSE_MODEL = ("llm.response.model_name", "llm.model_name")
 _PROVIDER = ("llm.provider", "llm.system")
+_CLIENTS = {"openai": "openai", "anthropic": "anthropic", "mistralai": "mistralai", "groq": "groq", "bedrock": "aws"}
 USAGE = {
     "llm.token_count.prompt": "input_tokens",
     "llm.token_count.completion": "output_tokens",
@@ -60,6 +60,11 @@ _NAMES = Names(
     usage=USAGE,
     usage_prefixes=("llm.token_count.",),
 )
+
+
+def reads(span: ReadableSpan, attributes: Mapping[str, object]) -> bool:  # noqa: ARG001  as the other readers have it
+    """Say whether a span may be of this vocabulary; cheap, for it is asked of every span."""
+    return not MARKS.isdisjoint(attributes)
 
 
 def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | None:
@@ -89,14 +94,20 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         kind=kind,
         said=said,
         route=_route(span, attributes, said),
-        client_model=_text(request.get("model")) or text(attributes, *_MODEL) or _text(given.get("model")),
-        backend=text(attributes, *_PROVIDER),
+        client_model=_requested_model(attributes, request, given),
+        backend=_provider(span, attributes),
         stream=request.get("stream") is True or given.get("stream") is True,
         response_id=_text((said.response or {}).get("id")),
         response_model=text(attributes, *_RESPONSE_MODEL),
         finish_reasons=[reason] if (reason := text(attributes, "llm.finish_reason")) else [],
         usage=with_provider_usage(found.usage, (said.response or {}).get("usage")),
     )
+
+
+def _requested_model(attributes: Mapping[str, object], request: Object, given: Object) -> str:
+    named = _text(request.get("model")) or text(attributes, *_MODEL) or _text(given.get("model"))
+    # Before there were names for the two, there was one, which is given as the call begins.
+    return named or ("" if "llm.response.model_name" in attributes else text(attributes, "llm.model_name"))
 
 
 def _ids_in_metadata(attributes: Mapping[str, object]) -> dict[str, str]:
@@ -213,11 +224,15 @@ def _tools(attributes: Mapping[str, object]) -> Json:
 
 
 def _route(span: ReadableSpan, attributes: Mapping[str, object], said: Said) -> str:
-    request = said.request or {}
-    if "messages" not in request:
-        for name, route in _ROUTES.items():
-            if name in request:
-                return route
+    if route := route_of(said.request, said.response):
+        return route
     if span.name == "Response":
         return "responses"
-    return "messages" if text(attributes, *_PROVIDER).lower() == "anthropic" else ""
+    return "messages" if _provider(span, attributes).lower() == "anthropic" else ""
+
+
+def _provider(span: ReadableSpan, attributes: Mapping[str, object]) -> str:
+    """Return the provider: its first releases do not name it, and it is that of the client library they instrument."""
+    scope = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
+    named = text(attributes, *_PROVIDER) or _ids_in_metadata(attributes).get("metadata.ls_provider", "")  # LangChain
+    return named or _CLIENTS.get(scope.removeprefix("openinference.instrumentation."), "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from otel_convlog.jsontext import json_or_none, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from otel_convlog.jsontext import Json
 
@@ -48,16 +48,26 @@ def messages_of(value: Json, role: str = "user") -> list[Json]:
         return [text_message(role, value)]
     if not isinstance(value, list):
         return []
-    if value and all(isinstance(message, dict) and "parts" in message for message in (value[0], value[-1])):
+    if value and all(isinstance(ends, dict) and {"role", "parts"} <= ends.keys() for ends in (value[0], value[-1])):
         return value  # the shapes bring in order what is not as these are; to look at all of them would cost
     return [_message(message, role) for message in value if message is not None]
+
+
+def objects_of(values: Json) -> Json:
+    """Return a list with the objects in it that stand as the text of their JSON, where that is how they all stand."""
+    if not isinstance(values, list) or not all(isinstance(value, str) and value[:1] == "{" for value in values):
+        return values
+    read = [json_or_none(value) if isinstance(value, str) else None for value in values]
+    return read if all(isinstance(value, dict) for value in read) else values
 
 
 def _message(value: Json, role: str) -> Json:
     if not isinstance(value, dict):
         return text_message(role, as_text(value))
     if isinstance(value.get("parts"), list):
-        return value
+        return value if value.get("role") else {**value, "role": role}
+    if "role" not in value and (item := _ITEMS.get(_name(value.get("type")))):
+        return item(value)
     if isinstance(inner := value.get("message"), dict):  # a choice, or an event's body
         reason = value.get("finish_reason")
         message = _message(inner, role)
@@ -117,7 +127,7 @@ def _part(block: Json) -> Json:
         return tool_call(block)
     if kind in ("tool_result", "tool-result"):
         return _tool_result(block)
-    return _bedrock(block) if kind is None else conventional(block)
+    return _of_one_key(block) if kind is None else conventional(block)
 
 
 def _tool_result(block: Mapping[str, Json]) -> Object:
@@ -128,7 +138,7 @@ def _tool_result(block: Mapping[str, Json]) -> Object:
     return {"type": "tool_call_response", "id": call_id, "response": given}
 
 
-def _bedrock(block: Object) -> Json:
+def _of_one_key(block: Object) -> Json:
     """Return a block of Bedrock's or Gemini's, whose one key says what it is."""
     if isinstance(text := block.get("text"), str):
         return {"type": "reasoning" if block.get("thought") is True else "text", "content": text}
@@ -150,10 +160,10 @@ def conventional(part: Json) -> Json:
     if not isinstance(part, dict):
         return part
     kind = part.get("type")
-    if kind in ("thinking", "reasoning") and "content" not in part:
-        return {**part, "type": "reasoning", "content": part.get("thinking", part.get("text"))}
-    if kind == "thinking":
-        return {**part, "type": "reasoning"}
+    if kind is None:
+        return _of_one_key(part)
+    if kind in ("thinking", "reasoning"):
+        return {**part, "type": "reasoning", "content": part.get("content", part.get("thinking", part.get("text")))}
     if isinstance(kind, str) and kind in _MEDIA:
         return {"type": "uri", "modality": _MEDIA[kind], "uri": part.get("url")}
     if kind == "binary":
@@ -176,6 +186,60 @@ def tool_call(call: Mapping[str, Json]) -> Object:
         "name": called.get("name", called.get("toolName")),
         "arguments": arguments,
     }
+
+
+def _name(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _called(item: Object) -> Object:
+    return {"role": "assistant", "parts": [{**tool_call(item), "id": item.get("call_id", item.get("id"))}]}
+
+
+def _returned(item: Object) -> Object:
+    response: Object = {"type": "tool_call_response", "id": item.get("call_id"), "response": item.get("output")}
+    return {"role": "tool", "parts": [response]}
+
+
+def _thought(item: Object) -> Object:
+    summary = item.get("summary") or item.get("content")
+    return {"role": "assistant", "parts": [{"type": "reasoning", "content": plain_text({"content": summary})}]}
+
+
+_ITEMS = {  # of OpenAI's responses, that are no messages there
+    "function_call": _called,
+    "function_call_output": _returned,
+    "reasoning": _thought,
+}
+
+
+def joined(chunks: Sequence[Json]) -> Object:
+    """Return messages in the conventions' form that are the chunks of one as that one, its texts put together."""
+    message: Object = {}
+    parts: list[Json] = []
+    for chunk in chunks:
+        if not isinstance(chunk, dict):
+            continue
+        message.update({name: value for name, value in chunk.items() if value})
+        for part in _list(chunk.get("parts")):
+            last = parts[-1] if parts else None
+            if isinstance(part, dict) and isinstance(last, dict) and _is_more_of(part, last):
+                parts[-1] = {**last, "content": f"{last['content']}{part['content']}"}
+            else:
+                parts.append(part)
+    return {**message, "parts": parts}
+
+
+def _is_more_of(part: Object, last: Object) -> bool:
+    same = part.get("type") == last.get("type") and part.get("type") in ("text", "reasoning")
+    return same and isinstance(part.get("content"), str) and isinstance(last.get("content"), str)
+
+
+def says_any(message: Json) -> bool:
+    """Say whether a message in the conventions' form has any part: without one, what it said is not known."""
+    if not isinstance(message, dict):
+        return message is not None
+    return bool(message.get("parts", message.get("content")) or message.get("tool_calls"))
 
 
 def plain_text(message: Json) -> str:

@@ -38,6 +38,10 @@ def read_mlflow(said: Said, attributes: Mapping[str, object]) -> None:
 def read_logfire(said: Said, attributes: Mapping[str, object]) -> None:
     """Take Logfire's ``request_data`` and ``response_data``, which it had before the conventions' names."""
     request = nested(attributes.get("request_data"))
+    if isinstance(request, dict) and not (said.asks or said.answers_it):
+        # For the OpenAI Agents SDK it has these beside, and the answer at the end of the request's messages.
+        whole.ask(said, nested(attributes.get("input")))
+        whole.answer(said, nested(attributes.get("output")))
     if not said.asks and isinstance(request, dict) and whole.is_request(request):
         said.request = request
     response = nested(attributes.get("response_data"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.readers.attribute_values import nested
-from otel_convlog.readers.parts import messages_of
+from otel_convlog.readers.parts import as_text, messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from otel_convlog.readers.parts import Object
 
 _HIDDEN = frozenset({"__REDACTED__", "redacted-by-litellm", "{}", "[]"})  # in the place of what is not to be seen
+
+
+_REQUEST_KEYS = {"input": "responses", "contents": "gemini", "prompt": "completions"}
+_RESPONSE_KEYS = {"output": "responses", "candidates": "gemini"}
+
+# What OpenAI's responses have in their output; a message has parts of its own there.
+_OUTPUT_ITEMS = frozenset({"message", "function_call", "reasoning"})
+_OUTPUT_PARTS = frozenset({"output_text", "refusal"})
 
 
 def json_or_text(value: object) -> Json:
@@ -44,14 +52,17 @@ def ask(said: Said, value: Json) -> None:
 def answer(said: Said, value: Json) -> None:
     """Take a value that holds what was answered."""
     if isinstance(value, dict):
-        if is_response(value):
+        if is_response(value) and not _is_output_item(value):
             said.response = value
             return
         if isinstance(batches := value.get("generations"), list):  # LangChain
             value = [item for batch in batches if isinstance(batch, list) for item in batch]
         else:
             value = value.get("messages") or value.get("choices") or value
-    if value:
+    items: list[Json] = value if isinstance(value, list) else [value]
+    if items and all(map(_is_output_item, items)):
+        said.response = {"output": items}
+    elif value:
         said.answers = messages_of(_of_langchain(value), "assistant")
 
 
@@ -70,6 +81,24 @@ def _of_langchain(value: Json) -> Json:
     message: Object = {**fields, "role": fields.get("role", kind)}
     message.pop("type", None)
     return message
+
+
+def route_of(request: Mapping[str, Json] | None, response: Mapping[str, Json] | None) -> str:
+    """Return the API of a whole request, or else of a whole answer; empty where that is a chat, or they do not tell."""
+    for name, route in _REQUEST_KEYS.items() if request and "messages" not in request else ():
+        if request and name in request:
+            return route
+    return next((route for name, route in _RESPONSE_KEYS.items() if response and name in response), "")
+
+
+def _is_output_item(item: Json) -> bool:
+    if not isinstance(item, dict) or as_text(item.get("type")) not in _OUTPUT_ITEMS:
+        return False
+    parts = item.get("content")
+    return item["type"] != "message" or (
+        isinstance(parts, list)
+        and all(isinstance(part, dict) and as_text(part.get("type")) in _OUTPUT_PARTS for part in parts)
+    )
 
 
 def is_request(value: Mapping[str, Json]) -> bool:

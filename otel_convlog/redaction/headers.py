@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 
 from otel_convlog.redaction.urls import sanitize_url
@@ -62,8 +62,8 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
     for pair in _pairs(headers):
         try:
             name, value = pair
-            text = _header_text(name)
-            shown = _shown(header_name(text), value, more)
+            text, known = _known(name, more)
+            shown = known.shown(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
             continue
@@ -102,16 +102,37 @@ def _has_secret_part(name: str) -> bool:
     return any(part in name for part in SECRET_PARTS)
 
 
-def _shown(name: str, value: object, more: frozenset[str]) -> object:
-    """Return a header's value as it may be seen."""
-    if name in _SPECIFIED:
-        return _masked(value, _SHORTEST_SPECIFIED)
-    if is_secret_header(name, more):
-        return _masked_credential(value)
-    value = _decoded(value)
-    if _has_secret_part(name) and not _LIMIT_VALUE.fullmatch(_text(value).strip()):
-        return _masked_credential(value)
-    return sanitize_url(value) if isinstance(value, str) and ("@" in value or "=" in value) else value
+class _Header:
+    """How the values of a header are shown.
+
+    Args:
+        name: Its name, from `header_name`.
+        more: Names that are masked beside those that are known.
+    """
+
+    def __init__(self, name: str, more: frozenset[str]) -> None:
+        self._is_specified = name in _SPECIFIED
+        self._is_secret = is_secret_header(name, more)
+        self._may_be_limit = _has_secret_part(name)
+
+    def shown(self, value: object) -> object:
+        """Return a value as it may be seen."""
+        if self._is_specified:
+            return _masked(value, _SHORTEST_SPECIFIED)
+        if self._is_secret:
+            return _masked_credential(value)
+        value = _decoded(value)
+        if self._may_be_limit and not _LIMIT_VALUE.fullmatch(_text(value).strip()):
+            return _masked_credential(value)
+        return sanitize_url(value) if isinstance(value, str) and ("@" in value or "=" in value) else value
+
+
+# The same names come with each request; what is kept is bounded, since a client may send any.
+@lru_cache(maxsize=1024, typed=True)
+def _known(name: Hashable, more: frozenset[str]) -> tuple[str, _Header]:
+    """Return a header's name as text, and how its values are shown."""
+    text = _header_text(name)
+    return text, _Header(header_name(text), more)
 
 
 def sanitize_header_attribute(name: str, value: object) -> object:
@@ -126,10 +147,8 @@ def sanitize_header_attribute(name: str, value: object) -> object:
     """
     header = _HEADER_ATTRIBUTE.match(name)
     if header is not None:
-        known, more = header_name(name[header.end() :]), configured_names()
-        if isinstance(value, (list, tuple)):
-            return [_shown(known, item, more) for item in value]
-        return _shown(known, value, more)
+        _, known = _known(name[header.end() :], configured_names())
+        return [known.shown(item) for item in value] if isinstance(value, (list, tuple)) else known.shown(value)
     if not isinstance(value, str) or value in ("", "None", "{}"):
         return value
     try:
@@ -149,6 +168,8 @@ def _pairs(headers: object) -> Iterable[tuple[object, object]]:
 
 
 def _decoded(value: object) -> object:
+    if type(value) is str:
+        return value
     return bytes(value).decode("latin-1") if isinstance(value, (bytes, bytearray, memoryview)) else value
 
 

@@ -24,7 +24,7 @@ from otel_convlog.store.reading import (
 from otel_convlog.store.repair import repair
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from otel_convlog.record import IdentifiedTurn
@@ -67,7 +67,9 @@ class ConversationStore:
         """Return the file that a turn belongs into."""
         return conversation_path(self.directory, turn.record.started_at[:_DAY], turn.identity.conversation_id)
 
-    def write(self, path: Path, turns: Sequence[RenderedTurn]) -> None:
+    def write(
+        self, path: Path, turns: Sequence[RenderedTurn], on_written: Callable[[int], object] | None = None
+    ) -> None:
         """Write turns of one file; they are with the operating system when this returns.
 
         A turn whose id the file already holds replaces that one in its place, any other is appended.
@@ -75,21 +77,25 @@ class ConversationStore:
         Args:
             path: Their file, from `path_of`.
             turns: At least one, in the order in which they shall stand.
+            on_written: Told, after each step, how many more of them are written.
 
         Raises:
-            OSError: They could not be written. What was in the file is still there.
+            OSError: Not all could be written. What was in the file is still there.
         """
         rest, repaired = list(turns), False
         while rest:
             with locked_file(path, durable=self._fsync, access=self.access) as file:
-                whole = commit.inspect(file)
-                if whole is None and file.size:
+                whole = self._known_turns.whole(file) or commit.inspect(file)
+                known = self._known_turns.of(file, whole) if whole else None
+                if known is None and file.size:
                     # A file that is not whole after its repair has met a fault of ours, which must not hold up the log.
                     repair(file, rest[0], salvage=not repaired)
                     repaired = True
                     continue
-                count = self._write_step(file, whole, rest)
+                count = self._write_step(file, whole, known or set(), rest)
             rest = rest[count:]
+            if on_written is not None:
+                on_written(count)
 
     def prune(self, *, max_age_days: float | None, max_bytes: int | None) -> int:
         """Remove conversations that are past the bounds; see `otel_convlog.store.retention.prune`."""
@@ -99,9 +105,10 @@ class ConversationStore:
         """Close the catalog. Writing goes on being possible, and opens it again."""
         self._catalog.close()
 
-    def _write_step(self, file: LockedFile, whole: commit.Whole | None, turns: Sequence[RenderedTurn]) -> int:
+    def _write_step(
+        self, file: LockedFile, whole: commit.Whole | None, known: set[str], turns: Sequence[RenderedTurn]
+    ) -> int:
         """Write the first of the turns, as many as go in one step; return how many these are."""
-        known = self._known_turns.of(file, whole) if whole else set()
         new: dict[str, RenderedTurn] = {}
         for turn in turns:
             if turn.turn_id in known or turn.turn_id in new:
@@ -113,32 +120,31 @@ class ConversationStore:
         if not new and commit.replace_turn(file, whole, turns[0]):
             return 1
         added = list(new.values()) or [turns[0]]
-        first_offset = commit.append(file, whole, added)
-        self._known_turns.add(
-            file.path,
-            [turn.turn_id for turn in added],
-            commit.offsets(first_offset, added)[-1],
-            commit.end_of(first_offset, added),
-        )
-        self._note(file, whole, first_offset, added)
+        try:
+            written = commit.append(file, whole, added)
+        except BaseException:
+            self._known_turns.doubt(file.path)
+            raise
+        last_offset = commit.offsets(written.first_offset, added)[-1]
+        self._known_turns.add(file, [turn.turn_id for turn in added], last_offset, written.whole)
+        self._note(file, whole, written, added)
         return len(added)
 
     def _note(
-        self, file: LockedFile, before: commit.Whole | None, first_offset: int, turns: Sequence[RenderedTurn]
+        self, file: LockedFile, before: commit.Whole | None, written: commit.Written, turns: Sequence[RenderedTurn]
     ) -> None:
         """Tell the catalog, while the file is locked, so that it hears of turns in the order of the file."""
-        last = turns[-1]
+        whole, last = written.whole, turns[-1]
         state = FileState(
-            file=file.path.relative_to(self.directory).as_posix(),
+            file=f"{file.path.parent.name}/{file.path.name}",
             conversation_id=last.conversation_id,
             route=str(turns[0].route),
-            created_at=before.times.created_at.decode() if before else turns[0].started_at,
+            created_at=whole.times.created_at.decode(),
             updated_at=last.updated_at,
-            turn_count=(before.turn_count if before else 0) + len(turns),
-            inode=file.inode,
-            tail_offset=commit.end_of(first_offset, turns),
-            size=file.size,
+            turn_count=whole.turn_count,
+            tail_offset=whole.tail_offset,
+            stamp=file.stamp,
         )
-        known_to = before.tail_offset if before else 0
-        placed = list(zip(commit.offsets(first_offset, turns), turns, strict=True))
-        self._catalog.add(state, known_to, [(turn.entry, offset, len(turn.body)) for offset, turn in placed])
+        places = commit.offsets(written.first_offset, turns)
+        placed = [(turn.entry, offset, len(turn.body)) for turn, offset in zip(turns, places, strict=True)]
+        self._catalog.add(state, before.tail_offset if before else 0, placed)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from otel_convlog.store.access import OWNER, make_folder
 from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
 from otel_convlog.store.excerpt import first_user_text, reply_text
-from otel_convlog.store.locked_file import make_private_file
+from otel_convlog.store.locked_file import Stamp, make_private_file
 from otel_convlog.usage import token_counts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "catalog.sqlite3"
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = f"""
     CREATE TABLE conversations (
         file TEXT PRIMARY KEY,      -- relative to the directory
@@ -47,7 +47,8 @@ _SCHEMA = f"""
         last_backend TEXT NOT NULL,
         inode TEXT NOT NULL,        -- which file it is that has been read (as text: it may have 64 bits),
         tail_offset INTEGER NOT NULL,  -- how far, in bytes,
-        size INTEGER NOT NULL       -- and how long it was then
+        size INTEGER NOT NULL,      -- how long it was then
+        modified_ns INTEGER NOT NULL  -- and when it had been written last
     ) WITHOUT ROWID;
     CREATE INDEX conversations_by_id ON conversations (conversation_id);
     CREATE INDEX conversations_by_time ON conversations (updated_at);
@@ -119,7 +120,11 @@ PlacedTurn: TypeAlias = tuple[TurnEntry, int, int]  # the turn, its offset in it
 
 @dataclass(frozen=True)
 class FileState:
-    """A file, and how far it has been read."""
+    """A file, and how far it has been read.
+
+    Attributes:
+        stamp: What tells this state of it from others.
+    """
 
     file: str
     conversation_id: str
@@ -127,9 +132,8 @@ class FileState:
     created_at: str
     updated_at: str
     turn_count: int
-    inode: int
     tail_offset: int
-    size: int
+    stamp: Stamp
 
 
 def describe(turn: dict[str, Json]) -> TurnEntry:
@@ -198,10 +202,12 @@ class Catalog:
                 _insert_conversation(connection, state, first.first_user_text, last)
             elif not connection.execute(
                 "UPDATE conversations SET updated_at = ?, turn_count = ?, last_reply = ?, last_client_model = ?,"
-                " last_backend = ?, tail_offset = ?, size = ? WHERE file = ? AND inode = ? AND tail_offset = ?",
+                " last_backend = ?, tail_offset = ?, size = ?, modified_ns = ?"
+                " WHERE file = ? AND inode = ? AND tail_offset = ?",
                 (
                     *(state.updated_at, state.turn_count, last.reply, last.client_model, last.backend),
-                    *(state.tail_offset, state.size, state.file, str(state.inode), known_to),
+                    *(state.tail_offset, state.stamp.size, state.stamp.modified_ns),
+                    *(state.file, str(state.stamp.inode), known_to),
                 ),
             ).rowcount:
                 return
@@ -231,9 +237,10 @@ class Catalog:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
 
-    def known_files(self) -> dict[str, tuple[str, int]]:
-        """Return the inode, as text, and the size of every file as it was read."""
-        return {file: (inode, size) for file, inode, size in self.query("SELECT file, inode, size FROM conversations")}
+    def known_files(self) -> dict[str, Stamp]:
+        """Return every file's stamp as it was read."""
+        rows = self.query("SELECT file, inode, size, modified_ns FROM conversations")
+        return {file: Stamp(int(inode), size, modified_ns) for file, inode, size, modified_ns in rows}
 
     def query(self, statement: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
         """Run a statement that reads; an unusable catalog has no rows."""
@@ -343,7 +350,7 @@ class Catalog:
 
 
 def _connect(path: Path, patience_s: float, access: Access) -> sqlite3.Connection:
-    if not path.exists():  # SQLite would make it readable to all; what stands beside it gets its mode
+    if path.is_symlink() or not path.exists():  # SQLite would follow a link, and make a file readable to all
         make_private_file(path, access)
     connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
     try:
@@ -367,7 +374,9 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
         except sqlite3.OperationalError:
             if monotonic() > deadline:
                 raise
-            sleep(0.01)
+        if monotonic() > deadline:
+            raise sqlite3.OperationalError("no write-ahead log can be had there")  # which SQLite does not call an error
+        sleep(0.01)
 
 
 def _settle_schema(connection: sqlite3.Connection) -> None:
@@ -385,11 +394,12 @@ def _settle_schema(connection: sqlite3.Connection) -> None:
 
 def _insert_conversation(connection: sqlite3.Connection, state: FileState, first_text: str, last: TurnEntry) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(state.file, _text(state.conversation_id), _text(state.route)),
             *(state.created_at, state.updated_at, state.turn_count),
-            *(first_text, last.reply, last.client_model, last.backend, str(state.inode), state.tail_offset, state.size),
+            *(first_text, last.reply, last.client_model, last.backend),
+            *(str(state.stamp.inode), state.tail_offset, state.stamp.size, state.stamp.modified_ns),
         ),
     )
 

@@ -15,9 +15,8 @@ every earlier turn whole, and what is not whole can be told from what is:
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.store import document
 from otel_convlog.store.locked_file import replacement_file, sync_folder
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 _WINDOW_BYTES = 1 << 12  # holds the head and the tail of all but absurd documents
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(NamedTuple):
     """What a whole document's ends say of it.
 
     Attributes:
@@ -43,6 +41,18 @@ class Whole:
     tail_offset: int
     tail: bytes
     turn_count: int
+
+
+class Written(NamedTuple):
+    """What has been written.
+
+    Attributes:
+        first_offset: Where in the file the first of the turns stands.
+        whole: What the document's ends say now.
+    """
+
+    first_offset: int
+    whole: Whole
 
 
 def inspect(file: LockedFile) -> Whole | None:
@@ -63,11 +73,8 @@ def inspect(file: LockedFile) -> Whole | None:
         window *= 16  # a route or model name of kilobytes
 
 
-def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
+def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> Written:
     """Write a document into an empty file.
-
-    Returns:
-        Where in the file the first turn stands.
 
     Raises:
         OSError: It could not be written; the file is gone again.
@@ -85,6 +92,7 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
     try:
         file.write(0, head, *pieces)
         file.write(file.size - 1, document.LAST_BYTE)
+        file.renew_stamp()
         file.sync()
         sync_folder(file)
     except OSError:
@@ -92,14 +100,13 @@ def create(file: LockedFile, turns: Sequence[RenderedTurn]) -> int:
             file.truncate(0)
             file.remove()
         raise
-    return len(head)
+    times = document.find_times(head)
+    assert times is not None  # noqa: S101  it is ours
+    return Written(len(head), Whole(times, end_of(len(head), turns), _tail_of(pieces), len(turns)))
 
 
-def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int:
+def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> Written:
     """Append turns to a whole document.
-
-    Returns:
-        Where in the file the first of them stands.
 
     Raises:
         OSError: They could not be written; the document is the old one, as far as the disk still takes a write.
@@ -107,7 +114,16 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
     updated_at = turns[-1].updated_at.encode()
     pieces = _with_tail(turns, whole.turn_count + len(turns))
     new_size = whole.tail_offset + sum(map(len, pieces))
-    first_offset = whole.tail_offset + len(document.SEPARATOR)
+    tail = _tail_of(pieces)
+    written = Written(
+        whole.tail_offset + len(document.SEPARATOR),
+        Whole(
+            whole.times._replace(updated_at=updated_at),
+            new_size - len(tail),
+            tail,
+            whole.turn_count + len(turns),
+        ),
+    )
     old_size = file.size
     if new_size <= old_size:  # the old tail repeats a model name longer than a whole turn
         with replacement_file(file) as new:
@@ -115,7 +131,7 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
             new.write(whole.tail_offset, *pieces)
             new.write(whole.times.updated_at_offset, updated_at)
             new.write(new_size - 1, document.LAST_BYTE)
-        return first_offset
+        return written
     overlapping, beyond = _split(pieces, len(whole.tail))
     try:
         file.write(old_size, *beyond)
@@ -123,14 +139,15 @@ def append(file: LockedFile, whole: Whole, turns: Sequence[RenderedTurn]) -> int
         file.write(whole.times.updated_at_offset, updated_at)
         file.write(whole.tail_offset, overlapping[:1])
         file.write(new_size - 1, document.LAST_BYTE)
-    except OSError:
+    except BaseException:  # also a signal's handler that ends the process: the turn waits, and is written at its end
         with suppress(OSError):
             file.write(whole.times.updated_at_offset, whole.times.updated_at)
             file.write(whole.tail_offset, whole.tail)
             file.truncate(old_size)
         raise
+    file.renew_stamp()
     _sync_or_rewrite(file)
-    return first_offset
+    return written
 
 
 def offsets(first_offset: int, turns: Sequence[RenderedTurn]) -> list[int]:
@@ -195,6 +212,11 @@ def _with_tail(turns: Sequence[RenderedTurn], turn_count: int) -> list[bytes | m
         pieces += (document.SEPARATOR, turn.body)
     pieces += (document.tail(last.last_client_model, last.last_backend, turn_count)[:-1], b" ")
     return pieces
+
+
+def _tail_of(pieces: list[bytes | memoryview]) -> bytes:
+    """Return the tail that stands at the end of the pieces, as it is when the document is whole."""
+    return b"".join((pieces[-2], document.LAST_BYTE))
 
 
 def _split(pieces: list[bytes | memoryview], count: int) -> tuple[bytes, list[bytes | memoryview]]:

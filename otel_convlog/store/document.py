@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from otel_convlog.jsontext import from_any_json, to_indented_json
+from otel_convlog.jsontext import MAX_DEPTH, from_any_json, to_indented_json
 from otel_convlog.record import IdentifiedTurn, Identity, StreamEvents, TurnRecord
 from otel_convlog.store.catalog import describe
 
@@ -26,6 +26,8 @@ TURN_ID = b'\n      "turn_id": "'
 TAIL_START = b'\n  ],\n  "last_client_model": '
 UNFINISHED = b"\0"  # stands for the comma before turns that are not written to their end yet
 LAST_BYTE = b"}"  # a file without it is not whole: it is what a writer adds last
+
+_MAX_DEPTH = MAX_DEPTH + 8  # of a document, whose payloads stand a few levels deep in it
 
 _BEFORE_TURNS = b'{\n  "turns": [\n'
 _AFTER_TURNS = b"\n  ]\n}"
@@ -64,8 +66,7 @@ class RenderedTurn:
     body: memoryview
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """A document's times, and where in its file they stand."""
 
     created_at: bytes
@@ -87,7 +88,7 @@ def render(turn: IdentifiedTurn) -> RenderedTurn:
         last_client_model=to_indented_json(record.client_model),
         last_backend=to_indented_json(record.backend),
         entry=describe(value),
-        body=turn_body(value),
+        body=turn_body(value, max_depth=_MAX_DEPTH),
     )
 
 
@@ -180,9 +181,9 @@ def turn_of(document: dict[str, Json]) -> IdentifiedTurn:
     return IdentifiedTurn(record, identity)
 
 
-def turn_body(turn: Json) -> memoryview:
-    """Return a turn's JSON, indented for its place in a document."""
-    return memoryview(to_indented_json({"turns": [turn]}))[len(_BEFORE_TURNS) : -len(_AFTER_TURNS)]
+def turn_body(turn: Json, *, max_depth: int | None = None) -> memoryview:
+    """Return a turn's JSON, indented for its place in a document; what is nested deeper than that is cut."""
+    return memoryview(to_indented_json({"turns": [turn]}, max_depth=max_depth))[len(_BEFORE_TURNS) : -len(_AFTER_TURNS)]
 
 
 def head(fields: dict[str, Json]) -> bytes:

@@ -6,6 +6,7 @@ import re
 import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +37,11 @@ def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
 
 
 def is_conversation_file(path: Path) -> bool:
-    """Say whether a path is where a conversation's file would be, and a file: no link, no folder."""
-    name, folder = path.name, path.parent.name
-    if not (name.endswith(".json") and name[0] != "." and _DAY.fullmatch(folder)):
+    """Say whether a path is where a conversation's file would be, and a file: no link, no folder, and in no link."""
+    folder = path.parent
+    if not (path.suffix == ".json" and _DAY.fullmatch(folder.name)):
         return False
-    return path.is_file() and not path.is_symlink()
+    return path.is_file() and not path.is_symlink() and not folder.is_symlink()
 
 
 def _file_name(conversation_id: str) -> str:
@@ -56,4 +57,5 @@ def _can_be_a_name(conversation_id: str) -> bool:
         return False
     if conversation_id in {".", ".."} or (sys.platform == "win32" and _RESERVED.fullmatch(conversation_id)):
         return False
-    return _CASE_MATTERS or conversation_id == conversation_id.casefold()
+    # macOS takes names for the same too that differ only in how a character is put together.
+    return _CASE_MATTERS or conversation_id == normalize("NFC", conversation_id.casefold())

@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.store.access import OWNER, make_folder, set_mode
 
@@ -26,6 +26,24 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _MOST_PIECES = 512  # of one call; systems allow 1,024 (IOV_MAX) and more
+
+
+class Stamp(NamedTuple):
+    """What tells a file, and one state of it, from another.
+
+    Attributes:
+        size: In bytes.
+        modified_ns: When it was written last, as its file system has it.
+    """
+
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """Return that of a file with this status."""
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class LockedFile:
@@ -46,9 +64,9 @@ class LockedFile:
         self._opened = opened
         if not stat.S_ISREG(opened.status.st_mode):
             raise OSError(f"{path} is not a regular file")
-        self.inode = opened.status.st_ino
         self.mode = stat.S_IMODE(opened.status.st_mode)
-        self.size = opened.status.st_size
+        self.stamp = Stamp.of(opened.status)  # as it was opened, or stamped last
+        self.size = self.stamp.size
 
     def read(self, offset: int, count: int) -> bytes:
         """Read `count` bytes, or fewer at the file's end."""
@@ -66,14 +84,20 @@ class LockedFile:
             OSError: Not all could be written.
         """
         views = [memoryview(piece) for piece in pieces]
-        while views:
-            written = self._opened.write(offset, views[:_MOST_PIECES])
+        first = 0
+        while first < len(views):
+            written = self._opened.write(offset, views[first : first + _MOST_PIECES])
             offset += written
-            while views and written >= len(views[0]):
-                written -= len(views.pop(0))
-            if views:
-                views[0] = views[0][written:]
+            while first < len(views) and written >= len(views[first]):
+                written -= len(views[first])
+                first += 1
+            if written:
+                views[first] = views[first][written:]
         self.size = max(self.size, offset)
+
+    def renew_stamp(self) -> None:
+        """Take the stamp anew, behind the last write."""
+        self.stamp = Stamp.of(os.fstat(self._opened.descriptor))
 
     def truncate(self, size: int) -> None:
         """Cut the file off at `size`."""

@@ -7,6 +7,7 @@ the lock, whether the path still names the file that it has opened.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -79,14 +80,15 @@ class OpenFile:
 @contextmanager
 def exclusive(path: Path) -> Iterator[OpenFile]:
     """Open a file for writing, made where it is not there yet, and keep all others out of it."""
+    _refuse_link(path.parent)
     while True:
         try:
             descriptor, new = open_private(path, os.O_RDWR), None
         except FileNotFoundError:
-            descriptor, new = _create_beside(path)
+            descriptor, new = _create(path)
         with _locked(descriptor, fcntl.LOCK_EX):
             if new is not None:
-                _give_name(new, path)
+                _give_name(descriptor, new, path)
             if (status := _status_at(path, descriptor)) is not None:
                 yield OpenFile(descriptor, status)
                 return
@@ -95,6 +97,7 @@ def exclusive(path: Path) -> Iterator[OpenFile]:
 @contextmanager
 def exclusive_if_free(path: Path) -> Iterator[OpenFile | None]:
     """Open a file that is there, and keep all others out of it; None where another holds it, or it is there no more."""
+    _refuse_link(path.parent)
     try:
         descriptor = open_private(path, os.O_RDWR)
     except FileNotFoundError:
@@ -146,29 +149,53 @@ def _locked(descriptor: int, operation: int) -> Iterator[int]:
             os.close(descriptor)
 
 
-def _create_beside(path: Path) -> tuple[int, Path]:
-    """Make an empty file beside a path, which gets the path's name once it is locked: no reader finds it empty."""
-    new = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
-    flags = os.O_RDWR | os.O_TRUNC | os.O_CREAT
+def _refuse_link(folder: Path) -> None:
+    if os.path.islink(folder):  # noqa: PTH114  at half the cost
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+
+
+def _create(path: Path) -> tuple[int, str]:
+    """Make an empty file, which gets the path's name once it is locked: no reader finds it empty.
+
+    Returns:
+        Its descriptor, and what it is to be linked from.
+    """
     try:
-        return open_private(new, flags), new
+        return _create_nameless(path)
     except FileNotFoundError:  # the day's first turn
         path.parent.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
-        return open_private(new, flags), new
+        return _create_nameless(path)
 
 
-def _give_name(new: Path, path: Path) -> None:
+def _create_nameless(path: Path) -> tuple[int, str]:
+    """Make a file that is gone with the process, where there is such a thing; else one with a name of its own."""
+    if sys.platform == "linux":
+        try:
+            descriptor = os.open(path.parent, os.O_RDWR | os.O_TMPFILE | os.O_CLOEXEC, _MODE)
+        except FileNotFoundError:
+            raise
+        except OSError:  # not on every file system
+            pass
+        else:
+            return descriptor, f"/proc/self/fd/{descriptor}"
+    name = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
+    return open_private(name, os.O_RDWR | os.O_TRUNC | os.O_CREAT), str(name)
+
+
+def _give_name(descriptor: int, new: str, path: Path) -> None:
     """Give a new file its name; where another writer was faster the caller sees it, and opens that writer's file."""
     try:
-        os.link(new, path)
+        os.link(new, path, src_dir_fd=descriptor, follow_symlinks=True)  # any descriptor lets it follow the link
     except FileExistsError:
         pass
     except OSError:  # a file system without links: for a moment a reader may find an empty file, which the caller opens
         with suppress(FileExistsError):
             os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     finally:
-        new.unlink(missing_ok=True)
+        if new.endswith(".new"):
+            with suppress(FileNotFoundError):
+                os.unlink(new)  # noqa: PTH108  its name is text
 
 
 def _status_at(path: Path, descriptor: int) -> os.stat_result | None:

@@ -13,7 +13,8 @@ from otel_convlog.store import commit, document
 from otel_convlog.store.catalog import Catalog, FileState, describe
 from otel_convlog.store.evidence import Evidence
 from otel_convlog.store.layout import is_conversation_file
-from otel_convlog.store.locked_file import LockedFile, shared_file
+from otel_convlog.store.locked_file import LockedFile, Stamp, shared_file
+from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def read_turn(path: Path, offset: int, length: int) -> dict[str, Json]:
         ValueError: There is no turn at that place.
     """
     with _opened(path) as (file, _):
-        return _turn(file, offset, length)
+        return _turn(file, offset, file.read(offset, length))
 
 
 def list_conversations(
@@ -178,7 +179,7 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
             present.add(name)
             before = None if everything else known.get(name)
             for _ in range(_MOST_TRIES):  # again where a writer has added to it meanwhile, whose turn would be missing
-                now = _identity(path)
+                now = _stamp_at(path)
                 if now is None or now == before or not _index(catalog, evidence, path, name):
                     break
                 read.add(name)
@@ -191,13 +192,11 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
     return len(read)
 
 
-def _identity(path: Path) -> tuple[str, int] | None:
-    """Return what tells a file, and one state of it, from another: as `Catalog.known_files` has it."""
+def _stamp_at(path: Path) -> Stamp | None:
     try:
-        status = path.lstat()
+        return Stamp.of(path.lstat())
     except OSError:
         return None
-    return str(status.st_ino), status.st_size
 
 
 def _index(catalog: Catalog, evidence: Evidence, path: Path, name: str) -> bool:
@@ -218,9 +217,8 @@ def _index(catalog: Catalog, evidence: Evidence, path: Path, name: str) -> bool:
                 created_at=whole.times.created_at.decode(),
                 updated_at=whole.times.updated_at.decode(),
                 turn_count=whole.turn_count,
-                inode=file.inode,
                 tail_offset=whole.tail_offset,
-                size=whole.tail_offset + len(whole.tail),
+                stamp=file.stamp,
             )
     except (OSError, ValueError):
         return False
@@ -262,16 +260,12 @@ def _opened(path: Path) -> Iterator[tuple[LockedFile, commit.Whole]]:
 
 
 def _turns(file: LockedFile, end: int) -> Iterator[StoredTurn]:
-    start = file.find(document.TURN_START, max(0, file.find(document.TURNS_START, 0, end)), end)
-    while 0 <= start < end:
-        stop = file.find(document.TURN_END, start + 1, end)
-        length = stop + len(document.TURN_END) - (start + 1)
-        yield StoredTurn(start + 1, length, _turn(file, start + 1, length))
-        start = file.find(document.TURN_START, stop, end)
+    for offset, body in turn_bytes(file, turns_start(file, end), end):
+        yield StoredTurn(offset, len(body), _turn(file, offset, body))
 
 
-def _turn(file: LockedFile, offset: int, length: int) -> dict[str, Json]:
-    value = from_any_json(file.read(offset, length))
+def _turn(file: LockedFile, offset: int, body: bytes) -> dict[str, Json]:
+    value = from_any_json(body)
     if not isinstance(value, dict):
         raise ValueError(f"{file.path} has no turn at {offset}")  # noqa: TRY004  one kind of error for a bad file
     return value

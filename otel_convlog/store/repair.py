@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from json import JSONDecoder
 from typing import TYPE_CHECKING
 
+import orjson
+
 from otel_convlog.jsontext import exact_int, from_any_json, to_indented_json
 from otel_convlog.store import document
 from otel_convlog.store.locked_file import replacement_file
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_TURNS = re.compile(r'"turns"\s*:\s*\[')
+_TURNS = re.compile(rb'"turns"\s*:\s*\[')
+_FIRST_TURN = re.compile(rb"\s*\n([ \t]*)\{")
+_END_OF_TURNS = re.compile(rb"\s*\]")
 _BETWEEN_TURNS = re.compile(r"[\s,]*")
-_NEXT_TURN = re.compile(r"\n    \{\n")
-_UNFINISHED = re.compile(r"\0(?!\0)")  # document.UNFINISHED, and not one of a run of zeros that a file system left
+_UNFINISHED = re.compile(rb"(?<!\0)\0")  # document.UNFINISHED, and not one of a run of zeros that a file system left
+_INDENTATION = b"    "  # of a turn in a document of ours
 _DECODER = JSONDecoder(parse_int=exact_int, parse_constant=lambda _: None)
 
 
@@ -51,11 +55,10 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
     old = _as_object(data) if salvage else None
     turns = old.get("turns") if old else None
     if old and turns and isinstance(turns, list):
-        _write_document(file, old, turns, incoming)
+        _write_document(file, old, [document.turn_body(turn) for turn in turns], incoming)
         _logger.warning("%s was in another layout; it has been rewritten with everything in it", path)
         return
-    text = data.decode("utf-8", "backslashreplace")
-    salvaged = _whole_turns(text) if salvage else []
+    salvaged = _whole_turns(data) if salvage else []
     beside = _keep_beside(path, data)
     if salvaged:
         _write_document(file, document.head_fields(data), salvaged, incoming)
@@ -70,6 +73,8 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
 
 
 def _as_object(data: bytes) -> dict[str, Json] | None:
+    if not data.rstrip().endswith(b"}"):  # most of what a crash has torn; a look is cheaper than to read it all
+        return None
     try:
         value = from_any_json(data)
     except ValueError:  # also bytes that are no UTF-8
@@ -77,31 +82,75 @@ def _as_object(data: bytes) -> dict[str, Json] | None:
     return value if isinstance(value, dict) else None
 
 
-def _whole_turns(text: str) -> list[Json]:
-    """Return the turns that can be read, also those behind a damaged one."""
-    start = _TURNS.search(text)
-    turns: list[Json] = []
-    position = start.end() if start else len(text)
-    while between := _BETWEEN_TURNS.match(text, position):
-        if text.startswith("]", between.end()) or _UNFINISHED.match(text, between.end()):
-            break
-        try:
-            turn, position = _DECODER.raw_decode(text, between.end())
-        except (ValueError, RecursionError):
-            turn = None
-        if isinstance(turn, dict) and isinstance(turn.get("turn_id"), str):
-            turns.append(turn)
-            continue
-        following = _NEXT_TURN.search(text, between.end())
-        if following is None:
-            break
-        position = following.start()
+def _whole_turns(data: bytes) -> list[memoryview]:
+    """Return the turns that can be read, rendered for a document of ours, also those behind a damaged one."""
+    start = _TURNS.search(data)
+    if start is None:
+        return []
+    first = _FIRST_TURN.match(data, start.end())
+    if first is None:
+        return _turns_in_a_row(data[start.end() :].decode("utf-8", "backslashreplace"))
+    return _turns_on_lines(data, first.start(1) - 1, first[1])
+
+
+def _turns_on_lines(data: bytes, position: int, indentation: bytes) -> list[memoryview]:
+    """Return the turns of a document in which they begin and end on lines of their own, as the indentation tells.
+
+    Each byte is read once, however many turns are damaged.
+
+    Args:
+        data: The document.
+        position: The line break before the first turn.
+        indentation: What stands before the brackets of a turn on their lines.
+    """
+    view = memoryview(data)
+    first_line, last_line = b"\n" + indentation + b"{", b"\n" + indentation + b"}"
+    turns: list[memoryview] = []
+    while position >= 0 and not _UNFINISHED.match(data, position - 1):
+        following = data.find(first_line, position + 1)
+        stop = data.find(last_line, position, following if following >= 0 else len(data))
+        if stop >= 0:
+            stop += len(last_line)
+            body = _readable(view[position + 1 : stop], as_it_is=indentation == _INDENTATION)
+            if body is not None:
+                turns.append(body)
+                if _END_OF_TURNS.match(data, stop):
+                    break
+        position = following
     return turns
 
 
-def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], incoming: RenderedTurn) -> None:
-    dicts = [turn for turn in turns if isinstance(turn, dict)]
-    first, last = (dicts[0], dicts[-1]) if dicts else ({}, {})
+def _readable(text: memoryview, *, as_it_is: bool) -> memoryview | None:
+    """Return a turn for a document of ours; None where it is no whole one."""
+    try:
+        turn = orjson.loads(text)
+    except orjson.JSONDecodeError:  # or it holds what orjson refuses: NaN, half of a surrogate pair
+        as_it_is = False
+    try:
+        turn = turn if as_it_is else from_any_json(bytes(text))
+    except ValueError:
+        return None
+    if not (isinstance(turn, dict) and isinstance(turn.get("turn_id"), str)):
+        return None
+    return text if as_it_is else document.turn_body(turn)
+
+
+def _turns_in_a_row(text: str) -> list[memoryview]:
+    """Return the turns up to the first damaged one, of a document in any layout."""
+    turns: list[memoryview] = []
+    position = 0
+    while between := _BETWEEN_TURNS.match(text, position):
+        try:
+            turn, position = _DECODER.raw_decode(text, between.end())
+        except (ValueError, RecursionError):
+            break
+        if isinstance(turn, dict) and isinstance(turn.get("turn_id"), str):
+            turns.append(document.turn_body(turn))
+    return turns
+
+
+def _write_document(file: LockedFile, old: dict[str, Json], bodies: list[memoryview], incoming: RenderedTurn) -> None:
+    first, last = (_as_object(bytes(body)) or {} for body in (bodies[0], bodies[-1]))
     fields: dict[str, Json] = {
         "conversation_id": _plain(old.get("conversation_id", incoming.conversation_id)),
         "route": _plain(old.get("route", first.get("route", incoming.route))),
@@ -113,11 +162,11 @@ def _write_document(file: LockedFile, old: dict[str, Json], turns: list[Json], i
     model = old.get("last_client_model", last.get("client_model", ""))
     backend = old.get("last_backend", last.get("backend", ""))
     with replacement_file(file) as new:
-        content = document.head(fields) + document.SEPARATOR.join(document.turn_body(turn) for turn in turns)
-        new.write(0, content)
-        new.write(
-            len(content), document.tail(to_indented_json(_plain(model)), to_indented_json(_plain(backend)), len(turns))
-        )
+        pieces: list[bytes | memoryview] = [document.head(fields)]
+        for body in bodies:
+            pieces += (body, document.SEPARATOR)
+        pieces[-1] = document.tail(to_indented_json(_plain(model)), to_indented_json(_plain(backend)), len(bodies))
+        new.write(0, *pieces)
 
 
 def _plain(value: Json) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -115,4 +116,7 @@ def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> b
 
 
 def _beside(path: Path) -> list[Path]:
-    return list(path.parent.glob(f"{glob.escape(path.name)}.damaged-*"))
+    """Return what was kept beside a file, and what a process that was killed has left of writing it."""
+    name = path.name
+    ours = re.compile(rf"{re.escape(name)}\.damaged-\d+|\.{re.escape(name)}\.(tmp|\d+-\d+\.new)")
+    return [found for found in path.parent.glob(f"*{glob.escape(name)}.*") if ours.fullmatch(found.name)]

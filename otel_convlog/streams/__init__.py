@@ -5,7 +5,7 @@ One module for each protocol: OpenAI chat, OpenAI responses, Anthropic messages,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.streams.chat import ChatStream
 from otel_convlog.streams.gemini import GeminiStream
@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.streams.values import Object, Stream
 
-__all__ = ["assemble", "stream_of"]
+__all__ = ["Assembled", "assemble", "assemble_whole", "stream_of"]
+
+
+class Assembled(NamedTuple):
+    """What a stream comes to.
+
+    Attributes:
+        answer: As `assemble` returns it.
+        ended: Whether the protocol's own end of an answer has passed; true where the protocol is not known.
+        error: The error that the stream itself reported; None where it did not.
+    """
+
+    answer: Json
+    ended: bool = True
+    error: Json = None
 
 
 def assemble(events: Iterable[Json]) -> Json:
@@ -34,13 +48,34 @@ def assemble(events: Iterable[Json]) -> Json:
         broke off, what came of it, with a null where the reason for its end would stand. None where the events are of
         another kind.
     """
+    return assemble_whole(events).answer
+
+
+def assemble_whole(events: Iterable[Json]) -> Assembled:
+    """Put the events of one stream together, and say how it ended; the events are those of `assemble`."""
     stream: Stream | None = None
+    error: Json = None
     for chunk in chunks_of(events):
         if stream is None:
             stream = stream_of(chunk)
         if stream is not None:
             stream.add(chunk)
-    return stream.answer() if stream is not None else None
+        if error is None:
+            error = _error_of(chunk)
+    if stream is None:
+        return Assembled(None, error=error)
+    return Assembled(stream.answer(), stream.ended, error)
+
+
+def _error_of(chunk: Object) -> Json:
+    """Return the error that an event reports, as all four protocols do it: ``{"error": …}``, or ``response.error``."""
+    error = chunk.get("error")
+    if error is None and chunk.get("type") == "error":
+        return chunk
+    response = chunk.get("response")
+    if error is None and isinstance(response, dict):
+        error = response.get("error")
+    return error if isinstance(error, (dict, str)) else None
 
 
 def stream_of(chunk: Object) -> Stream | None:

@@ -34,6 +34,11 @@ class ChatStream(Stream):
         usage: Object = {"usage": self._head["usage"]} if "usage" in self._head else {}
         return {**head, "object": "chat.completion", "choices": choices, **usage}
 
+    @property
+    def ended(self) -> bool:
+        """Whether each choice has said why it ends."""
+        return bool(self._choices) and all(choice.ended for choice in self._choices.values())
+
 
 class _Choice:
     def __init__(self) -> None:
@@ -51,6 +56,10 @@ class _Choice:
             if isinstance(function := delta.get("function_call"), dict):  # the older form of a tool call
                 self._calls.setdefault(0, _Call()).add({"function": function})
         merged(self._end, choice, ("finish_reason",))
+
+    @property
+    def ended(self) -> bool:
+        return self._end["finish_reason"] is not None
 
     def answer(self) -> Object:
         texts = {name: "".join(pieces) for name, pieces in self._texts.items()}

@@ -42,6 +42,12 @@ class GeminiStream(Stream):
         ]
         return {"candidates": candidates, **self._rest}
 
+    @property
+    def ended(self) -> bool:
+        """Whether each candidate has said why it ends, or the prompt was refused."""
+        ends = [end["finishReason"] for _, end in self._candidates.values()]
+        return (bool(ends) and None not in ends) or "promptFeedback" in self._rest
+
 
 def _add(parts: list[Json], part: Json) -> None:
     """Add a part; text goes on the text before it, where both are said, or both thought."""

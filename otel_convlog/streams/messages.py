@@ -50,6 +50,11 @@ class MessagesStream(Stream):
                 known = self._blocks.setdefault(index, {"type": "text"}).get("citations")
                 self._blocks[index]["citations"] = [*(known if isinstance(known, list) else []), citation]
 
+    @property
+    def ended(self) -> bool:
+        """Whether the message has said why it stops."""
+        return self._end["stop_reason"] is not None
+
     def answer(self) -> Json:
         """Return the answer so far."""
         blocks = {index: dict(block) for index, block in self._blocks.items()}

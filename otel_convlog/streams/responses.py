@@ -47,6 +47,11 @@ class ResponsesStream(Stream):
             part = index_of(chunk, "summary_index" if "summary" in kind else "content_index")
             collect(self._texts.setdefault((position, kind, part), []), chunk.get("delta"))
 
+    @property
+    def ended(self) -> bool:
+        """Whether one of the events has come that end a response."""
+        return self._final
+
     def answer(self) -> Json:
         """Return the answer so far."""
         if self._final and self._response.get("output"):

@@ -21,6 +21,10 @@ class Stream(Protocol):
     def answer(self) -> Json:
         """Return the answer so far."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the protocol's own end of an answer has passed."""
+
 
 def index_of(value: Object, key: str = "index") -> int:
     """Return a position; 0 where there is none."""

@@ -5,24 +5,18 @@ Slow, for it installs them; run with ``pytest -m live``.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conversation_log import read_document
+from environments import environment_with, run
 from recorded_spans import SPANS
-
-from examples.launch import running
 
 pytestmark = pytest.mark.live
 
 _HERE = Path(__file__).resolve().parent
 _PROJECT = _HERE.parents[1]
-_UPSTREAM = _PROJECT / "examples" / "upstream" / "app.py"
 _APPLICATION = _HERE / "application.py"
 
 _CONTENT = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "span_only"}
@@ -44,30 +38,6 @@ _OTHERS: dict[str, tuple[list[str], dict[str, str]]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def upstream() -> Any:
-    with running(_UPSTREAM) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the package once: what each environment installs."""
-    directory = tmp_path_factory.mktemp("wheel")
-    _run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(directory), str(_PROJECT))
-    (built,) = directory.glob("*.whl")
-    return built
-
-
-def _run(*command: str, **variables: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    done = subprocess.run(
-        command, env={**environment, **variables}, capture_output=True, text=True, check=False, timeout=400
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
-
-
 def _recorded_versions(family: str, packages: list[str]) -> list[str]:
     """Return the releases with which the spans in ``tests/spans`` were captured: they are known to fit each other."""
     lines = (SPANS / family / "VERSIONS.txt").read_text().split()
@@ -76,13 +46,6 @@ def _recorded_versions(family: str, packages: list[str]) -> list[str]:
 
 def _is(name: str, package: str) -> bool:
     return name.startswith(package) if package.endswith("-") else name == package
-
-
-def _environment(directory: Path, requirements: list[str]) -> Path:
-    venv.create(directory, with_pip=True)
-    python = directory / "bin" / "python"
-    _run(str(python), "-m", "pip", "install", "-q", *requirements)
-    return python
 
 
 def _documents(directory: Path) -> list[dict[str, Any]]:
@@ -107,7 +70,7 @@ def _start(python: Path, family: str, url: str, directory: Path, variables: dict
     command = [str(python), str(_APPLICATION), family, url]
     if family != "logfire":  # which sets the SDK up itself
         command = [str(python.with_name("opentelemetry-instrument")), *command]
-    _run(
+    run(
         *command,
         OTEL_TRACES_EXPORTER="convlog",
         OTEL_METRICS_EXPORTER="none",
@@ -121,7 +84,7 @@ def _start(python: Path, family: str, url: str, directory: Path, variables: dict
 def test_real_packages_with_real_clients(family: str, upstream: str, wheel: Path, tmp_path: Path) -> None:
     packages, variables = _FAMILIES[family]
     distro = [] if family == "logfire" else ["opentelemetry-distro"]
-    python = _environment(tmp_path / "venv", [str(wheel), *_recorded_versions(family, packages), *distro])
+    python = environment_with(tmp_path / "venv", [str(wheel), *_recorded_versions(family, packages), *distro])
     _start(python, family, upstream, tmp_path / "log", variables)
     found = _by_scenario(tmp_path / "log")
     for kind in ("proxied_plain", "proxied_stream", "proxied_error"):
@@ -159,7 +122,7 @@ def test_real_packages_with_real_clients(family: str, upstream: str, wheel: Path
 @pytest.mark.parametrize("family", _OTHERS)
 def test_what_stands_around_the_client_libraries(family: str, upstream: str, wheel: Path, tmp_path: Path) -> None:
     packages, variables = _OTHERS[family]
-    python = _environment(tmp_path / "venv", [str(wheel), *packages, "opentelemetry-distro"])
+    python = environment_with(tmp_path / "venv", [str(wheel), *packages, "opentelemetry-distro"])
     _start(python, family, upstream, tmp_path / "log", variables)
     (turns,) = (document["turns"] for document in _documents(tmp_path / "log"))
     assert len(turns) == 3
@@ -170,11 +133,11 @@ def test_the_example_needs_not_a_line_of_code(upstream: str, wheel: Path, tmp_pa
     packages, variables = _FAMILIES["genai"]
     example = _PROJECT / "examples" / "existing_tracing" / "app.py"
     assert "otel_convlog" not in example.read_text().partition('"""\n\n')[2]
-    python = _environment(
+    python = environment_with(
         tmp_path / "venv",
         [str(wheel), *_recorded_versions("genai", packages[:1] + packages[2:]), "opentelemetry-distro"],
     )
-    output = _run(
+    output = run(
         str(python.with_name("opentelemetry-instrument")),
         str(python),
         str(example),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.readers.shapes import chat, completions, gemini, messages, responses
+from otel_convlog.readers.shapes.values import is_system, parts_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,11 +41,17 @@ def request_of(  # noqa: PLR0913  what a request is made of
     """
     shape = _SHAPES.get(route, chat)
     request: Object = {"model": model} if model else {}
-    shape.ask(request, said, system)
+    shape.ask(request, said, [] if system and _stand_in(said, system) else system)
     if tools:
         request["tools"] = [shape.tool(tool) for tool in tools] if isinstance(tools, list) else tools
     shape.configure(request, {shape.PARAMETERS.get(name, name): value for name, value in (parameters or {}).items()})
     return request
+
+
+def _stand_in(said: Sequence[Json], system: Sequence[Json]) -> bool:
+    """Say whether the system's instructions stand among the messages too, as OpenLIT has them."""
+    text = text_of(system)
+    return any(is_system(message) and text_of(parts_of(message)) == text for message in said)
 
 
 def response_of(

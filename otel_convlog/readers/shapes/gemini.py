@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_convlog.readers.shapes.values import SYSTEM_ROLES, arguments, declared, function_of, kind_of, parts_of, result
+from otel_convlog.readers.shapes.values import arguments, declared, function_of, is_system, kind_of, parts_of, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ def ask(request: Object, said: Sequence[Json], system: Sequence[Json]) -> None:
     instructions = list(system)
     contents: list[Json] = []
     for message in said:
-        if isinstance(message, dict) and message.get("role") in SYSTEM_ROLES:
+        if is_system(message):
             instructions += parts_of(message)
         elif isinstance(message, dict):
             contents.append(_content(message))

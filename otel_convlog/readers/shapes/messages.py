@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_convlog.readers.shapes.values import (
-    SYSTEM_ROLES,
     arguments,
     declared,
     function_of,
+    is_system,
     kind_of,
     modality,
     only_text,
@@ -32,10 +32,10 @@ def ask(request: Object, said: Sequence[Json], system: Sequence[Json]) -> None:
     for message in said:
         if not isinstance(message, dict):
             continue
-        role = message.get("role")
-        if role in SYSTEM_ROLES:
+        if is_system(message):
             instructions += parts_of(message)
         else:
+            role = message.get("role")
             shaped.append({"role": "user" if role == "tool" else role, "content": _content(parts_of(message))})
     if instructions:
         request["system"] = _content(instructions)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.readers.parts import Object
 
-SYSTEM_ROLES: Final = frozenset({"system", "developer"})
+_SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
-_SCHEMA_NAMES = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
+_SCHEMA_NAMES = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema")
 
 
 def parts_of(message: Json) -> list[Json]:
@@ -34,6 +34,12 @@ def parts_of(message: Json) -> list[Json]:
     if isinstance(calls, list):
         parts += [tool_call(call) for call in calls if isinstance(call, dict)]
     return parts
+
+
+def is_system(message: Json) -> bool:
+    """Say whether a message is the system's."""
+    role = message.get("role") if isinstance(message, dict) else None
+    return isinstance(role, str) and role in _SYSTEM_ROLES
 
 
 def kind_of(part: Json) -> str:

@@ -1,0 +1,64 @@
+"""What the hooks of all HTTP clients do: they record a request that leaves within a turn, and its answer."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from otel_convlog.attempts import Attempt
+from otel_convlog.capture.options import CaptureOptions
+from otel_convlog.current import current_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_logger = logging.getLogger(__name__)
+
+
+def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt | None:
+    """Begin to record a request. Never raises.
+
+    Args:
+        method: Its method; only a POST asks a model something.
+        url: Where it goes.
+        headers: Its headers; their names are asked for in small letters, so they must not care.
+
+    Returns:
+        What takes its body and its answer; None where it is none of a turn's, or has a body of another kind than JSON.
+    """
+    try:
+        turn = current_turn()
+        if turn is None or method != "POST" or context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
+            return None
+        if not _is_json(headers.get("content-type", "")):
+            return None
+        options = _options()
+        matched = options.routes.match(urlsplit(url).path)
+        attempt = Attempt(
+            url,
+            headers,
+            headers.get("content-encoding", ""),
+            backend=matched.route.backend if matched is not None else "",
+            model=matched.model if matched is not None else "",
+            event_type=matched.route.unnamed_event if matched is not None else "event",
+            most_bytes=options.most_bytes,
+        )
+        return attempt if turn.add_attempt(attempt) else None
+    except Exception:  # the request goes on, whatever it holds
+        _logger.warning("a request could not be recorded", exc_info=True)
+        return None
+
+
+@cache
+def _options() -> CaptureOptions:
+    return CaptureOptions.resolve()
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return not media_type or media_type.endswith(("/json", "+json")) or media_type == "text/plain"

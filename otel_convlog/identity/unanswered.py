@@ -1,0 +1,38 @@
+"""Rule 4 where there was no answer to recognise: the dialogue's first request failed, or was answered with nothing.
+
+Then the client asks once more, in another form or under a system prompt with another time, or the user says something
+else behind it. What has opened a dialogue must tell it from others, and nobody must have been answered to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.search import Finding, only_conversation
+
+if TYPE_CHECKING:
+    from otel_convlog.identity.search import Search
+
+NAME = "prefix"
+
+_ENOUGH = 64  # bytes of a first message that is no other dialogue's by chance
+_ENOUGH_ALIKE = 24  # the same where the system prompt is the same too
+
+
+def find(search: Search) -> Finding | None:
+    """Find the turn without an answer whose whole request is how this one begins."""
+    exchange = search.exchange
+    if exchange.previous_response_id is not None:
+        return None
+    for opening in exchange.openings[::-1]:
+        asked = [match for match in search.matches(opening.key) if match.kind is Kind.REQUESTED]
+        turn = only_conversation(asked)
+        if turn is None:
+            continue
+        alike = bool(exchange.system) and turn.system == exchange.system
+        if opening.size < (_ENOUGH_ALIKE if alike else _ENOUGH) or any(match.turn.answered for match in asked):
+            return None
+        again = opening.key == search.chain[-1]
+        return Finding(turn, turn.continues if again else turn.turn_id)
+    return None

@@ -1,0 +1,124 @@
+"""What passes between a proxy and its writer's process: spans one way, what has become of them the other.
+
+A frame is its length and its content as `marshal` has it: nothing but plain values, between two processes of one
+interpreter, at the cost of copying the texts.
+"""
+
+from __future__ import annotations
+
+import marshal
+import struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import SpanContext, TraceFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_LENGTH = struct.Struct("<Q")
+
+SERVICE_NAME = "service.name"
+
+
+class Report(NamedTuple):
+    """What the writer's process says when it is done with a frame.
+
+    Attributes:
+        number: The frame's.
+        written: How many turns it has written since it began.
+        failed: How many it has lost.
+        waiting_bytes: How many bytes of turns wait there for the disk.
+        written_bytes: How many bytes of turns it has written.
+        took_s: How long it took for the frame, in seconds.
+        flushed: Whether nothing waits, of a frame that asks for a flush.
+    """
+
+    number: int
+    written: int
+    failed: int
+    waiting_bytes: int
+    written_bytes: int
+    took_s: float
+    flushed: bool
+
+
+def packed(value: tuple[Any, ...]) -> bytes:
+    """Return a frame.
+
+    Raises:
+        ValueError: There is something in it that is no plain value.
+    """
+    content = marshal.dumps(value)
+    return _LENGTH.pack(len(content)) + content
+
+
+def unpacked(read: Callable[[int], bytes]) -> Any:
+    """Read a frame and return what it holds; None at the end, also where it is cut there.
+
+    Args:
+        read: Returns so many bytes, less only at the end.
+    """
+    head = read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    content = read(length)
+    return marshal.loads(content) if len(content) == length else None  # noqa: S302  this package's own process wrote it
+
+
+def span_values(span: ReadableSpan) -> tuple[object, ...]:
+    """Return what a turn's span holds, as plain values."""
+    context = span.context
+    if context is None:
+        raise ValueError("a span without a context is of no turn")
+    events = [
+        (event.name, dict(event.attributes or {}), event.timestamp, event.dropped_attributes) for event in span.events
+    ]
+    return (
+        span.name,
+        (context.trace_id, context.span_id, int(context.trace_flags)),
+        (span.parent.trace_id, span.parent.span_id) if span.parent is not None else None,
+        str(span.resource.attributes.get(SERVICE_NAME, "")),
+        dict(span.attributes or {}),
+        events,
+        span.start_time,
+        span.end_time,
+        span.dropped_attributes,
+        span.dropped_events,
+    )
+
+
+class PassedSpan(ReadableSpan):
+    """A span that has come from another process.
+
+    Args:
+        values: From `span_values`.
+    """
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        name, context, parent, service_name, attributes, events, start, end, lost_attributes, lost_events = values
+        trace_id, span_id, flags = context
+        super().__init__(
+            name=name,
+            context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(flags)),
+            parent=SpanContext(parent[0], parent[1], is_remote=False) if parent is not None else None,
+            resource=Resource({SERVICE_NAME: service_name}),
+            attributes=attributes,
+            events=[Event(event, given, timestamp) for event, given, timestamp, _ in events],
+            start_time=start,
+            end_time=end,
+        )
+        self._lost_attributes = lost_attributes + sum(lost for *_, lost in events)
+        self._lost_events = lost_events
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes a limit has cost, those of its events among them."""
+        return int(self._lost_attributes)
+
+    @property
+    def dropped_events(self) -> int:
+        """How many events a limit has cost."""
+        return int(self._lost_events)

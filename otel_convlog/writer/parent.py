@@ -1,0 +1,308 @@
+"""The proxy's side of a writer in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_convlog import readers
+from otel_convlog.metrics import ExporterMetrics
+from otel_convlog.writer.frames import Report, packed, span_values, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import IO
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_convlog.exporter import ConversationSpanExporter
+
+_logger = logging.getLogger(__name__)
+
+_SHUTDOWN_S = 30.0
+_MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
+_AT_ONCE_S = 10.0
+
+_NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
+
+_RUN = (
+    "import json, sys; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
+    "from otel_convlog.writer.child import main; main(settings)"
+)
+
+
+class _Sent(NamedTuple):
+    """What the process has been given and has not reported yet; `spans` is None where it was asked to flush."""
+
+    number: int
+    spans: list[ReadableSpan] | None
+    size_bytes: int
+
+
+class ProcessWriter(SpanExporter):
+    """Hands turns to a process that writes them, so that a proxy's own work shares no interpreter lock with it.
+
+    What it has handed over is written even where this process is killed. Should the other one end, it is started anew
+    and gets again what it has not reported as done: the same turn is written once. Spans of instrumentations are
+    assembled where they are made, so as soon as there are any, all is written by this process itself.
+
+    Args:
+        exporter: Writes what the process cannot, and has the settings for both.
+    """
+
+    def __init__(self, exporter: ConversationSpanExporter) -> None:
+        self._local = exporter
+        self._metrics = ExporterMetrics(self, lambda writer: writer.handed_over_bytes)
+        self._writes_itself = False
+        self._closed = False
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            reset = weakref.WeakMethod(self._leave_to_parent)
+            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+
+    def _reset(self) -> None:
+        # The same thread may come back while it holds one, from a signal's handler or a destructor.
+        self._lock = threading.RLock()  # for what is sent, in order
+        self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sent: deque[_Sent] = deque()
+        self._sent_bytes = 0
+        self._number = 0
+        self._last = _NOTHING
+        self._written_before = self._failed_before = 0  # by processes that have ended
+        self._starts: deque[float] = deque(maxlen=_MOST_STARTS)
+
+    @property
+    def directory(self) -> Path:
+        """Where the day folders go."""
+        return self._local.directory
+
+    @property
+    def queue_bytes(self) -> int:
+        """How many bytes of turns may wait."""
+        return self._local.queue_bytes
+
+    @property
+    def turns_written(self) -> int:
+        """How many turns this process, or its writer, has written."""
+        return self._local.turns_written + self._written_before + self._last.written
+
+    @property
+    def turns_failed(self) -> int:
+        """How many turns are lost: neither written nor kept for another try."""
+        return self._local.turns_failed + self._failed_before + self._last.failed
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of turns wait: for the writer's process, for the disk, or for more that is to be known."""
+        return self._local.waiting_bytes + self.handed_over_bytes
+
+    @property
+    def handed_over_bytes(self) -> int:
+        """How many bytes of turns the writer's process has and has not written."""
+        return self._sent_bytes + self._last.waiting_bytes
+
+    def wait_for_twins(self) -> None:
+        """Expect spans one by one as they end, rather than many at once."""
+        self._local.wait_for_twins()
+
+    def concerns(self, span: ReadableSpan) -> bool:
+        """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
+        return self._local.concerns(span)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Hand the turns among the spans over. Never raises.
+
+        Returns:
+            SUCCESS when their bytes have been handed to the writer's process, or, where this one writes itself, as
+            `ConversationSpanExporter.export` returns it.
+        """
+        if not self._writes_itself:
+            turns = [span for span in spans if readers.is_turn(span)]
+            self._writes_itself = len(turns) < len(spans)
+            if not self._writes_itself and self._send(turns):
+                return SpanExportResult.SUCCESS
+        return self._local.export(spans)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Write all that waits.
+
+        Returns:
+            Whether all turns were with the operating system within the time.
+        """
+        return self._flush(timeout_millis / 1e3) and self._local.force_flush()
+
+    def shutdown(self) -> None:
+        """Write all that waits, or try a last time, and let the writer's process end."""
+        if not self._flush(_SHUTDOWN_S):
+            _logger.warning("the writer's process has not written all turns within %.0f s", _SHUTDOWN_S)
+        with self._lock:
+            process, self._process = self._process, None
+            self._writes_itself = True
+        if process is not None:
+            _close(process.stdin)
+            try:
+                process.wait(_SHUTDOWN_S)
+            except subprocess.TimeoutExpired:  # it goes on by itself, and ends when it can
+                _logger.warning("the writer's process %d has not ended yet", process.pid)
+        self._local.shutdown()
+
+    def _flush(self, timeout_s: float) -> bool:
+        deadline = monotonic() + timeout_s
+        if self._process is None or not self._send(None):
+            return True
+        number = self._number
+        with self._reported:
+            return (
+                self._reported.wait_for(
+                    lambda: self._last.number >= number or self._writes_itself, deadline - monotonic()
+                )
+                and self._last.flushed
+            )
+
+    def _send(self, spans: list[ReadableSpan] | None) -> bool:
+        """Hand spans over, or, without any, ask for all that waits to be written; return whether that was possible."""
+        with self._lock:
+            process = self._process or self._start()
+            if process is None:
+                return False
+            self._number += 1
+            frame = _frame(self._number, spans)
+            with self._reported:
+                self._sent.append(_Sent(self._number, spans, len(frame)))
+                self._sent_bytes += len(frame)
+            if not self._write(process, frame):
+                self._send_again()
+            return True
+
+    def _write(self, process: subprocess.Popen[bytes], frame: bytes) -> bool:
+        pipe, left = process.stdin, memoryview(frame)
+        try:
+            while pipe is not None and left:
+                left = left[pipe.write(left) :]
+        except (OSError, ValueError):  # it has ended
+            return False
+        return True
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        """Start the process; where there can be none, or it ends again and again, this one writes from then on."""
+        now = monotonic()
+        if len(self._starts) == _MOST_STARTS and now - self._starts[0] < _AT_ONCE_S:
+            self._give_up("it ends as soon as it is started")
+            return None
+        self._starts.append(now)
+        settings = self._local.keywords
+        try:
+            process = subprocess.Popen(  # noqa: S603  this package's own module
+                [sys.executable, "-c", _RUN, json.dumps(sys.path), json.dumps(settings)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,  # a terminal's signals are for the proxy
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            self._give_up(str(error))
+            return None
+        self._written_before += self._last.written
+        self._failed_before += self._last.failed
+        self._last = _NOTHING._replace(number=self._last.number)
+        try:
+            threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
+        except RuntimeError as error:  # no more threads; or the interpreter is ending
+            _close(process.stdin)
+            self._give_up(str(error))
+            return None
+        self._process = process
+        return process
+
+    def _give_up(self, why: str) -> None:
+        _logger.warning("turns are written by the proxy's own process, for there is no other: %s", why)
+        self._writes_itself = True
+        with self._reported:
+            unwritten = [sent.spans for sent in self._sent if sent.spans is not None]
+            self._sent.clear()
+            self._sent_bytes = 0
+            self._reported.notify_all()
+        for spans in unwritten:
+            self._local.export(spans)
+
+    def _send_again(self) -> None:
+        """Start the process anew, and give it what it has not reported as done: a turn that it has is in its place."""
+        with self._lock:
+            self._process = None
+            while (process := self._start()) is not None:
+                with self._reported:
+                    sent = list(self._sent)
+                if all(self._write(process, _frame(number, spans)) for number, spans, _ in sent):
+                    return
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Take the reports of a process, until it ends; where it should not have, give another what is left."""
+        output = process.stdout
+        while output is not None and (values := unpacked(_reader(output))) is not None:
+            report = Report(*values)
+            with self._reported:
+                while self._sent and self._sent[0].number <= report.number:
+                    self._sent_bytes -= self._sent.popleft().size_bytes
+                self._count(report)
+                self._reported.notify_all()
+        with self._lock:
+            if self._process is process:
+                _logger.warning("the writer's process %d has ended; another one goes on", process.pid)
+                self._send_again()
+        process.wait()
+        _close(process.stdin)
+        _close(process.stdout)
+
+    def _count(self, report: Report) -> None:
+        before, self._last = self._last, report
+        if report.written > before.written:
+            self._metrics.written(report.written - before.written, report.written_bytes - before.written_bytes)
+            self._metrics.took(report.took_s)
+        if report.failed > before.failed:
+            self._metrics.failed(report.failed - before.failed)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the process is its parent's, and must see no second one at the other end of its pipe."""
+        process = self._process
+        if process is not None:
+            process.returncode = 0  # not this process's to wait for
+            _close(process.stdin)
+            _close(process.stdout)
+        self._reset()
+
+
+def _frame(number: int, spans: list[ReadableSpan] | None) -> bytes:
+    return packed((number, None if spans is None else [span_values(span) for span in spans]))
+
+
+def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
+    """Return what reads so many bytes of a pipe, less only at its end."""
+
+    def read(size: int) -> bytes:
+        pieces = []
+        while size and (piece := pipe.read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    return read
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    try:
+        if pipe is not None:
+            pipe.close()
+    except OSError:  # what it could not write any more is given to another process
+        pass

@@ -1,0 +1,30 @@
+"""Virtual environments in which packages are tried whose pins do not go together."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import venv
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def environment_with(directory: Path, requirements: list[str]) -> Path:
+    venv.create(directory, with_pip=True)
+    python = directory / "bin" / "python"
+    run(str(python), "-m", "pip", "install", "-q", *requirements)
+    return python
+
+
+def variables_without_otel() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+
+
+def run(*command: str, **variables: str) -> str:
+    done = subprocess.run(
+        command, env={**variables_without_otel(), **variables}, capture_output=True, text=True, check=False, timeout=400
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout

@@ -237,6 +237,27 @@ class Catalog:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
 
+    def purge(self) -> bool:
+        """Leave nothing of what has been deleted: neither in free pages nor in the write-ahead log.
+
+        Returns:
+            Whether that was done; not where another process reads or writes all the time.
+        """
+        if not _lock.acquire(timeout=_LOCK_S):
+            return False
+        try:
+            connection = self._open()
+            if connection is None:
+                return not self.path.exists()
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+            return False
+        finally:
+            _lock.release()
+        return not busy
+
     def known_files(self) -> dict[str, Stamp]:
         """Return every file's stamp as it was read."""
         rows = self.query("SELECT file, inode, size, modified_ns FROM conversations")

@@ -18,15 +18,18 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog.assembly.assembler import TICK_S, Assembler
+from otel_convlog.content import FULL, without_content
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
+from otel_convlog.redaction.turns import TurnRedactor
 from otel_convlog.settings import Settings
 from otel_convlog.store import ConversationStore, render
+from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -74,6 +77,13 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: Conversations that were written last longer ago than this are removed; default: none.
         max_bytes: The oldest conversations are removed while all together are larger; default: none.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written; default 256 MiB.
+        content: How much of what was said is written: ``full`` (default), ``metadata`` or ``none``, and
+            ``route=mode`` for routes of their own, with commas.
+        group_access: What the group may do with the files: ``none`` (default), ``read`` or ``write``.
+        redact_headers: Names of headers to mask, besides those that are known to carry secrets; default: none.
+        redact_patterns: A file of regular expressions, one a line, for what else is to be taken out; default: none.
+        redactor: Called with the name of a turn's field and each text in it; returns the text as it may be written
+            (docs/privacy.md). There is no variable for it.
         writer: Where a `ConversationSpanProcessor` has turns written: ``thread`` (default), by a thread of this
             process; ``process``, by a process of its own (docs/delivery.md).
 
@@ -94,6 +104,11 @@ class ConversationSpanExporter(SpanExporter):
         max_age_days: int | None = None,
         max_bytes: int | None = None,
         queue_bytes: int | None = None,
+        content: str | None = None,
+        group_access: str | None = None,
+        redact_headers: str | Sequence[str] | None = None,
+        redact_patterns: str | os.PathLike[str] | None = None,
+        redactor: Callable[[str, str], str] | None = None,
         writer: str | None = None,
     ) -> None:
         self._keywords: dict[str, object] = {
@@ -107,15 +122,29 @@ class ConversationSpanExporter(SpanExporter):
             "max_age_days": max_age_days,
             "max_bytes": max_bytes,
             "queue_bytes": queue_bytes,
+            "content": content,
+            "group_access": group_access,
+            "redact_headers": redact_headers,
+            "redact_patterns": redact_patterns and os.path.abspath(redact_patterns),  # noqa: PTH100  it may be a Path or text
             "writer": writer,
         }
         self._settings = Settings.resolve(**self._keywords)
-        self._store = ConversationStore(self._settings.directory, fsync=self._settings.fsync)
+        self._redactor = TurnRedactor(
+            headers=self._settings.redact_headers, patterns=self._settings.redact_patterns, hook=redactor
+        )
+        self._has_hook = redactor is not None
+        if self._has_hook and self._settings.own_process:
+            _logger.warning("a redactor is a function of this process, so turns are written by a thread of it")
+        self._store = ConversationStore(
+            self._settings.directory, fsync=self._settings.fsync, group_access=self._settings.group_access
+        )
+        self._key = DirectoryKey(self._settings.directory, access=self._store.access)
         self._identifier = Identifier(
             self._store.evidence,
             grouping=self._settings.grouping,
             scope=self._settings.scope,
             conversation_keys=self._settings.conversation_keys,
+            shown=self._redactor.clean_text,
         )
         self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
         self._timer: threading.Timer | None = None
@@ -147,7 +176,7 @@ class ConversationSpanExporter(SpanExporter):
     @property
     def writes_elsewhere(self) -> bool:
         """Whether a processor is to have its turns written by a process of its own."""
-        return self._settings.own_process
+        return self._settings.own_process and not self._has_hook
 
     @property
     def keywords(self) -> dict[str, object]:
@@ -164,6 +193,11 @@ class ConversationSpanExporter(SpanExporter):
     def turns_written(self) -> int:
         """How many turns this process has written."""
         return self._written
+
+    @property
+    def redaction_failures(self) -> Mapping[str, int]:
+        """How often a field of a turn was blanked because a rule or the hook has failed in it, by the field's name."""
+        return dict(self._redactor.failures)
 
     @property
     def turns_failed(self) -> int:
@@ -291,20 +325,27 @@ class ConversationSpanExporter(SpanExporter):
         unreadable = 0
         for record in records:
             try:
-                turn = self._identified(record)
-                by_file.setdefault(self._store.path_of(turn), []).append(render(turn))
+                turn, rendered = self._rendered(record)
+                by_file.setdefault(self._store.path_of(turn), []).append(rendered)
             except Exception:
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
         self._count(0, unreadable)
         return unreadable + self._write(self._pending.take(at_once=at_once), by_file, deadline)
 
-    def _identified(self, record: TurnRecord) -> IdentifiedTurn:
+    def _rendered(self, record: TurnRecord) -> tuple[IdentifiedTurn, RenderedTurn]:
+        """Find a turn's conversation, then take out what must not be written."""
         if lost := record.trace.get("lost"):
             self._warn_of_limits(lost, record.trace.get("source"))
-        return IdentifiedTurn(
-            record.with_stream_events(self._settings.stream_events), self._identifier.identify(record)
-        )
+        mode = self._settings.content.mode(record)
+        identity = self._identifier.identify(record, key=b"" if mode == FULL else self._key.value())
+        if mode == FULL:
+            record = self._redactor.clean_streams(record)
+        record = without_content(record.with_stream_events(self._settings.stream_events), mode)
+        turn = IdentifiedTurn(record, identity)
+        rendered = render(turn)
+        clean = self._redactor.clean(turn, rendered.body)
+        return (turn, rendered) if clean is turn else (clean, render(clean))
 
     def _warn_of_limits(self, lost: Json, source: Json) -> None:
         if self._warned_of_limits or not isinstance(lost, dict):

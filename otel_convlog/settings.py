@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from otel_convlog.content import FULL, METADATA, ContentModes
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
+from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField
 
 if TYPE_CHECKING:
@@ -86,6 +88,30 @@ def _request_fields(value: object) -> tuple[RequestField, ...]:
     return places
 
 
+def _content(value: object) -> ContentModes:
+    if not isinstance(value, str):
+        raise ValueError("must be text")  # noqa: TRY004  one kind of error for a bad value
+    return ContentModes.parse(value)
+
+
+def _group_access(value: object) -> str:
+    text = str(value).strip().lower()
+    if text not in {"none", "read", "write"}:
+        raise ValueError("must be none, read or write")
+    return text
+
+
+def _names(value: object) -> tuple[str, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("must be text, or a list of it")
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _patterns(value: object) -> UserPatterns:
+    return UserPatterns() if value == "" else read_patterns(_directory(value))
+
+
 def _when(value: object) -> bool:
     text = str(value).strip().lower()
     if text not in {"never", "always"}:
@@ -122,6 +148,11 @@ class Settings:
         max_age_days: How long ago a conversation may have been written last before it is removed; None for any time.
         max_bytes: How large all conversations may be together before the oldest are removed; None for any size.
         queue_bytes: How many bytes of turns may wait in memory while they cannot be written.
+        content: How much of what was said is written, by route.
+        group_access: What the group may do with the files: ``none``, ``read`` or ``write``.
+        redact_headers: Names of headers to mask, besides those that are known to carry secrets.
+        redact_patterns: The user's own patterns. Where the variable's file cannot be used there are none, and
+            `content` is ``metadata`` at most: nothing that they might have matched may be written.
         own_process: Whether a processor has its turns written by a process of its own.
     """
 
@@ -135,6 +166,10 @@ class Settings:
     max_age_days: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     max_bytes: int | None = field(metadata={"parse": _number_or_none, "default": ""})
     queue_bytes: int = field(metadata={"parse": _number, "default": str(256 << 20)})
+    content: ContentModes = field(metadata={"parse": _content, "default": "full"})
+    group_access: str = field(metadata={"parse": _group_access, "default": "none"})
+    redact_headers: tuple[str, ...] = field(metadata={"parse": _names, "default": ""})
+    redact_patterns: UserPatterns = field(metadata={"parse": _patterns, "default": ""})
     own_process: bool = field(metadata={"parse": _writer, "default": "thread", "option": "writer"})
 
     @classmethod
@@ -148,18 +183,24 @@ class Settings:
             ValueError: A keyword's value cannot be used. (A variable's value that cannot is warned of and ignored.)
         """
         values: dict[str, object] = {}
+        most_content = FULL
         for option in fields(cls):
             parse, default = option.metadata["parse"], option.metadata["default"]
             name = option.metadata.get("option", option.name)
             keyword = keywords.get(name)
             if keyword is None:
-                values[option.name] = from_environment(name, parse, default)
+                try:
+                    values[option.name] = from_environment(name, parse, default)
+                except PatternError as error:  # to go on without them would be to write what they are to keep out
+                    _logger.error("%s; turns are written without content", error)  # noqa: TRY400  it is the user's
+                    values[option.name], most_content = UserPatterns(), METADATA
                 continue
             try:
                 values[option.name] = parse(keyword)
             except ValueError as error:
                 raise ValueError(f"{name} {error}, not {keyword!r}") from None
-        return cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
+        settings = cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
+        return replace(settings, content=settings.content.at_most(most_content))
 
 
 def switched_off() -> bool:
@@ -179,6 +220,8 @@ def from_environment(option: str, parse: Callable[[str], _T], default: str) -> _
     if text.strip():
         try:
             return parse(text)
+        except PatternError as error:
+            raise PatternError(f"{variable} {error}") from error
         except ValueError as error:
             _logger.warning("%s %s; ignoring %r", variable, error, text)
     return parse(default)

@@ -108,7 +108,7 @@ def test_a_conversation_that_cannot_be_written_does_not_hold_up_the_others(
     exporter = ConversationSpanExporter(directory=tmp_path)
     with _refusing(errno.ENOSPC):
         exporter.export(spans[:2])
-    turn = exporter._identified(readers.read(spans[1]))  # type: ignore[arg-type]
+    turn, _ = exporter._rendered(readers.read(spans[1]))  # type: ignore[arg-type]
     exporter._store.path_of(turn).mkdir(parents=True)
     exporter.export([spans[3]])
     monkeypatch.setattr("otel_convlog.pending.monotonic", lambda: time.monotonic() + 2)

@@ -254,7 +254,9 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
         whole_chain=whole_chain,
         openings=tuple(_openings(all_said, seams, whole_chain)),
         first_answer=next((at for at, message in enumerate(messages, 1) if message.assistant), len(messages) + 1),
-        system=key_of("\n".join(history.system).encode("utf-8", "surrogatepass"))[:8] if history.system else b"",
+        system=key_of(scope + "\n".join(history.system).encode("utf-8", "surrogatepass"))[:8]
+        if history.system
+        else b"",
         generated_ids=tuple(_last_generated(ids)),
         previous_response_id=previous,
         answers=answered,

@@ -8,7 +8,7 @@ from otel_convlog.identity.clients import Named, named_by_client, named_by_span
 from otel_convlog.request_fields import lowered, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_convlog.request_fields import RequestField
 
@@ -29,19 +29,18 @@ def explicit_id(payload: object) -> str | None:
         The id with everything but letters, digits, ``-``, ``_`` and ``.`` replaced by ``_``, at most 120 characters;
         None where the request names none.
     """
-    for value in _candidates(payload):
-        if isinstance(value, str) and (stripped := value.strip()):
-            return safe_id(stripped)
-    return None
+    given = _given_id(payload)
+    return safe_id(given) if given is not None else None
 
 
-def named_conversation(
+def named_conversation(  # noqa: PLR0913  where to look, and what to make of it
     request: object,
     headers: object,
     attributes: Mapping[str, str],
     *,
     keys: Sequence[RequestField] = (),
     of_clients: bool = True,
+    id_of: Callable[[str], str] | None = None,
 ) -> Named | None:
     """Return the conversation that a request names, and the thread within it.
 
@@ -51,25 +50,34 @@ def named_conversation(
         attributes: Text attributes of its span.
         keys: Where the operator says that ids are; they come first.
         of_clients: Whether to look where clients of known kinds have them.
+        id_of: Makes an id of the text that names it; `safe_id` where it is None.
     """
+    id_of = id_of or safe_id
     names = lowered(headers)
     by_client = named_by_client(request, names) if of_clients else None
-    thread = safe_id(by_client.thread) if by_client and by_client.thread else None
+    thread = id_of(by_client.thread) if by_client and by_client.thread else None
     for key in keys:
         if (text := text_of(key.value(request, headers, attributes))) is not None:
-            return Named(safe_id(text), thread)
-    if (by_field := explicit_id(request)) is not None:
-        return Named(by_field, thread)
+            return Named(id_of(text), thread)
+    if (by_field := _given_id(request)) is not None:
+        return Named(id_of(by_field), thread)
     if by_client is not None:
-        return Named(safe_id(by_client.conversation_id), thread)
+        return Named(id_of(by_client.conversation_id), thread)
     by_span = named_by_span(attributes) if of_clients else None
-    return Named(safe_id(by_span)) if by_span is not None else None
+    return Named(id_of(by_span)) if by_span is not None else None
 
 
 def safe_id(text: str) -> str:
     """Return text, which is not blank, as a conversation's id."""
     # One character for one, so that something is always left.
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in text[:_LONGEST])
+
+
+def _given_id(payload: object) -> str | None:
+    for value in _candidates(payload):
+        if isinstance(value, str) and (stripped := value.strip()):
+            return stripped
+    return None
 
 
 def _candidates(payload: object) -> Iterator[object]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import re
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from otel_convlog.jsontext import to_json
 from otel_convlog.record import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from otel_convlog.identity.evidence import EvidenceSession
     from otel_convlog.identity.exchange import Exchange
@@ -44,6 +46,7 @@ class Identifier:
             alone.
         scope: Where the values stand that keep tenants apart; two turns with other values share no conversation.
         conversation_keys: Where else than clients have it the id of a conversation stands.
+        shown: Takes secrets out of a text: a client may send one as an id.
     """
 
     def __init__(
@@ -53,37 +56,44 @@ class Identifier:
         grouping: str = "lineage",
         scope: Sequence[RequestField] = (),
         conversation_keys: Sequence[RequestField] = (),
+        shown: Callable[[str], str] = str,
     ) -> None:
         self._evidence = evidence
         self._grouping = grouping
         self._scope = tuple(scope)
         self._conversation_keys = tuple(conversation_keys)
+        self._shown = shown
         self._missed: deque[tuple[KnownTurn, list[tuple[bytes, Kind]]]] = deque(maxlen=_MOST_MISSED)
 
-    def identify(self, record: TurnRecord) -> Identity:
+    def identify(self, record: TurnRecord, *, key: bytes = b"") -> Identity:
         """Find the conversation of a turn, and keep what later ones will be recognised by.
 
         A request that the SDK's limits have cut tells neither its id nor its history; then an id that the span has
         beside it counts, or what is left of its history, else the turn is a conversation of its own. Where the evidence
         cannot be had, the turn goes where it would go if it continued nothing.
+
+        Args:
+            record: The turn.
+            key: Where there is one, all that is kept of the turn depends on it, the ids that it names too, so that
+                who has only the log cannot try out what was said. Turns of other keys share no conversation.
         """
-        scope = self._scope_of(record)
-        named = self._named_safely(record, scope)
+        scope = self._scope_of(record, key)
+        named = self._named_safely(record, scope, key)
         if self._grouping == "seed" or not (record.request_is_whole or record.request_is_window):
-            return named or _alone(record, scope)
+            return named or _alone(record, scope, key)
         found: Identity | None = None
         exchange: Exchange | None = None
         try:
-            exchange = read_exchange(record, scope)  # what takes long is done before others are kept waiting
+            exchange = read_exchange(record, key + scope)  # what takes long is done before others are kept waiting
             with self._evidence.session() as session:
                 if session is not None:
                     self._keep_missed(session)
-                    found = self._find(record, exchange, session, named)
+                    found = self._find(record, exchange, session, named, partial(_alone, record, scope, key))
         except Exception:
             _logger.exception("the history of %s could not be read", record.turn_id)
         if found is not None:
             return found
-        alone = replace(named or _alone(record, scope), evidence_read=False)
+        alone = replace(named or _alone(record, scope, key), evidence_read=False)
         if exchange is not None and (named or exchange.is_opening):  # these are where they belong
             self._missed.append(_evidence_of(record, exchange, exchange.whole_chain, alone, None))
         return alone
@@ -96,9 +106,14 @@ class Identifier:
                 session.add(turn, keys)
 
     def _find(
-        self, record: TurnRecord, exchange: Exchange, session: EvidenceSession, named: Identity | None
+        self,
+        record: TurnRecord,
+        exchange: Exchange,
+        session: EvidenceSession,
+        named: Identity | None,
+        alone: partial[Identity],
     ) -> Identity:
-        scope = exchange.scope.hex()
+        scope = alone.args[1].hex()
         known = session.turn(record.turn_id)
         if known is not None:  # its span has come before
             return Identity(known.conversation_id, known.evidence, known.continues, known.thread, scope)
@@ -111,8 +126,7 @@ class Identifier:
         elif finding is not None:
             identity = Identity(finding.turn.conversation_id, rule, finding.continues, finding.turn.thread, scope)
         else:
-            alone = _alone(record, exchange.scope)
-            identity = self._opened(search, alone) if record.request_is_whole else alone
+            identity = self._opened(search, alone()) if record.request_is_whole else alone()
         _keep(session, record, search, identity, finding)
         return identity
 
@@ -134,20 +148,21 @@ class Identifier:
         number = search.session.next_opening(seed)
         return replace(by_seed, conversation_id=f"{seed}-{number}") if number > 1 else by_seed
 
-    def _named_safely(self, record: TurnRecord, scope: bytes) -> Identity | None:
+    def _named_safely(self, record: TurnRecord, scope: bytes, key: bytes) -> Identity | None:
         try:
-            return self._named(record, scope)
+            return self._named(record, scope, key)
         except Exception:
             _logger.exception("the conversation that %s names could not be read", record.turn_id)
             return None
 
-    def _named(self, record: TurnRecord, scope: bytes) -> Identity | None:
+    def _named(self, record: TurnRecord, scope: bytes, key: bytes) -> Identity | None:
         named = explicit.named_conversation(
             record.client_request if record.request_is_whole else None,
             record.request_headers,
             record.attributes,
             keys=self._conversation_keys,
             of_clients=self._grouping != "seed" or not record.request_is_whole,
+            id_of=lambda text: keyed_id(key, text) if key else self._id_of(text),
         )
         if named is None:
             return None
@@ -156,7 +171,16 @@ class Identifier:
             conversation_id = f"{conversation_id[:_LONGEST_IN_SCOPE]}-{scope.hex()}"
         return Identity(conversation_id, explicit.NAME, None, named.thread, scope.hex())
 
-    def _scope_of(self, record: TurnRecord) -> bytes:
+    def _id_of(self, text: str) -> str:
+        """Return the id that a text names; a digest of one that holds a secret, since the id is a file's name too."""
+        try:
+            if self._shown(text) == text:
+                return explicit.safe_id(text)
+        except Exception:
+            _logger.exception("an id could not be looked at for secrets")
+        return keyed_id(b"", text)
+
+    def _scope_of(self, record: TurnRecord, key: bytes) -> bytes:
         """Return a digest of what keeps the turn's tenant apart; nothing where there is no such setting."""
         if not self._scope:
             return b""
@@ -164,10 +188,15 @@ class Identifier:
             values = [
                 field.value(record.client_request, record.request_headers, record.attributes) for field in self._scope
             ]
-            return sha256(to_json(values)).digest()[:_SCOPE_BYTES]
+            return sha256(key + to_json(values)).digest()[:_SCOPE_BYTES]
         except Exception:  # then it is a tenant of its own: not one of others, and not the one that has none
             _logger.exception("the tenant of %s could not be read", record.turn_id)
             return sha256(record.turn_id.encode("utf-8", "replace")).digest()[:_SCOPE_BYTES]
+
+
+def keyed_id(key: bytes, text: str) -> str:
+    """Return the id of a conversation that does not show by what text it was named."""
+    return f"conv_{hmac.digest(key, text.encode('utf-8', 'backslashreplace'), 'sha256').hex()[:24]}"
 
 
 def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -> None:
@@ -238,8 +267,9 @@ def _evidence_of(
     return turn, list(exchange.keys(chain, finding.known_to if finding else 0))
 
 
-def _alone(record: TurnRecord, scope: bytes) -> Identity:
+def _alone(record: TurnRecord, scope: bytes, key: bytes) -> Identity:
     """Return where a turn goes that continues nothing: what its history's digest says, where it shows its history."""
     if record.request_is_whole:  # the digest of a long history takes longer than all else here: not before it is needed
-        return Identity(seed_id(route_text(record.route), record.client_request, scope), "seed", scope=scope.hex())
+        seed = seed_id(route_text(record.route), record.client_request, key + scope)
+        return Identity(seed, "seed", scope=scope.hex())
     return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())

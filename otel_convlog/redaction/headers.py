@@ -36,6 +36,9 @@ _LIMIT_VALUE = re.compile(
 
 _SCHEME = re.compile(r"(bearer|basic|digest|token|apikey|negotiate|aws4-hmac-sha256)\s+", re.IGNORECASE)
 
+# What is masked already, as a file that is gone through again has it.
+_MASKED = re.compile(r"(?:.{4}\*{3}.{4}|\*{3})(?:, (?:.{4}\*{3}.{4}|\*{3}))*", re.DOTALL)
+
 HEADER_ATTRIBUTES = frozenset({"llm.headers", "gen_ai.headers"})
 _HEADER_ATTRIBUTE = re.compile(r"http\.(request|response)\.header\.")
 _LONGEST_HEADERS = 1 << 14
@@ -188,6 +191,8 @@ def _masked_credential(value: object) -> str:
 
 def _masked(value: object, shortest: int) -> str:
     text = _text(value)
+    if _MASKED.fullmatch(text):
+        return text
     return f"{text[:4]}***{text[-4:]}" if len(text) >= shortest else "***"
 
 

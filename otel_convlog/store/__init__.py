@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.store import commit, retention
+from otel_convlog.store.access import access_of
 from otel_convlog.store.catalog import Catalog, FileState
 from otel_convlog.store.document import RenderedTurn, render
 from otel_convlog.store.evidence import Evidence
@@ -51,12 +52,14 @@ class ConversationStore:
     Args:
         directory: Where the day folders go; made when the first turn is written.
         fsync: Whether what is written survives the loss of power, not only the end of the process.
+        group_access: What the group may do with files that are made: ``none``, ``read`` or ``write``.
     """
 
-    def __init__(self, directory: Path, *, fsync: bool = False) -> None:
+    def __init__(self, directory: Path, *, fsync: bool = False, group_access: str = "none") -> None:
         self.directory = directory
+        self.access = access_of(group_access)
         self._fsync = fsync
-        self._catalog = Catalog(directory, for_writing=True)
+        self._catalog = Catalog(directory, for_writing=True, access=self.access)
         self.evidence = Evidence(self._catalog)
         self._known_turns = KnownTurns()
 
@@ -81,7 +84,7 @@ class ConversationStore:
         """
         rest, repaired = list(turns), False
         while rest:
-            with locked_file(path, durable=self._fsync) as file:
+            with locked_file(path, durable=self._fsync, access=self.access) as file:
                 whole = self._known_turns.whole(file) or commit.inspect(file)
                 known = self._known_turns.of(file, whole) if whole else None
                 if known is None and file.size:

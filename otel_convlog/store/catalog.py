@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeAlias
 
+from otel_convlog.store.access import OWNER, make_folder
 from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
 from otel_convlog.store.excerpt import first_user_text, reply_text
 from otel_convlog.store.locked_file import Stamp, make_private_file
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
+    from otel_convlog.store.access import Access
 
 FILE_NAME = "catalog.sqlite3"
 
@@ -165,9 +167,13 @@ class Catalog:
         directory: The log's directory.
         for_writing: Whether the directory is made where there is none.
         patience_s: How long to wait for other processes.
+        access: Who may read it, where it is made.
     """
 
-    def __init__(self, directory: Path, *, for_writing: bool = False, patience_s: float = _BUSY_S) -> None:
+    def __init__(
+        self, directory: Path, *, for_writing: bool = False, patience_s: float = _BUSY_S, access: Access = OWNER
+    ) -> None:
+        self._access = access
         self.path = directory / FILE_NAME
         self._for_writing = for_writing
         self._patience_s = patience_s
@@ -231,6 +237,27 @@ class Catalog:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
 
+    def purge(self) -> bool:
+        """Leave nothing of what has been deleted: neither in free pages nor in the write-ahead log.
+
+        Returns:
+            Whether that was done; not where another process reads or writes all the time.
+        """
+        if not _lock.acquire(timeout=_LOCK_S):
+            return False
+        try:
+            connection = self._open()
+            if connection is None:
+                return not self.path.exists()
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+            return False
+        finally:
+            _lock.release()
+        return not busy
+
     def known_files(self) -> dict[str, Stamp]:
         """Return every file's stamp as it was read."""
         rows = self.query("SELECT file, inode, size, modified_ns FROM conversations")
@@ -293,8 +320,8 @@ class Catalog:
         if self._connection is None and monotonic() >= self._left_alone_until:
             try:
                 if self._for_writing:
-                    self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._connection = _connect(self.path, self._patience_s)
+                    make_folder(self.path.parent, self._access)
+                self._connection = _connect(self.path, self._patience_s, self._access)
                 self._inode = self.path.stat().st_ino
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
@@ -343,14 +370,15 @@ class Catalog:
             self._connection = None
 
 
-def _connect(path: Path, patience_s: float) -> sqlite3.Connection:
+def _connect(path: Path, patience_s: float, access: Access) -> sqlite3.Connection:
     if path.is_symlink() or not path.exists():  # SQLite would follow a link, and make a file readable to all
-        make_private_file(path)
+        make_private_file(path, access)
     connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(connection, monotonic() + patience_s)
         # No sync: after a power loss the catalog is made anew, and a write must not wait for the disk because of it.
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is not left in the file's free pages
         connection.row_factory = sqlite3.Row
         _settle_schema(connection)
     except BaseException:

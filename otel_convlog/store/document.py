@@ -167,7 +167,7 @@ def turn_of(document: dict[str, Json]) -> IdentifiedTurn:
         error=document.get("error"),
         duration_ms=duration if isinstance(duration, (int, float)) else 0,
         usage=document.get("usage"),
-        request_is_whole=notes.get("identity") != "turn",
+        request_is_whole=notes.get("identity") != "turn" and "content" not in notes,
         attributes={},
         trace={},
     )

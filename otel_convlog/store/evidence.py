@@ -176,6 +176,23 @@ _KINDS = {int(kind): kind for kind in Kind}
 _PREFIXED = ", ".join(f"known_turns.{name.strip()}" for name in _COLUMNS.split(","))
 
 
+def forget_turns(connection: sqlite3.Connection, turn_ids: Iterable[str]) -> None:
+    """Forget turns, and that others continue them."""
+    for turn_id in turn_ids:
+        rows = connection.execute("SELECT number FROM known_turns WHERE turn_id = ?", (database_text(turn_id),))
+        _forget(connection, [(row[0],) for row in rows])
+        connection.execute("UPDATE known_turns SET continues = NULL WHERE continues = ?", (database_text(turn_id),))
+
+
+def forget_conversation(connection: sqlite3.Connection, conversation_id: str) -> None:
+    """Forget all turns of a conversation, and how often one has opened like it."""
+    known = database_text(conversation_id)
+    rows = connection.execute("SELECT number, turn_id FROM known_turns WHERE conversation_id = ?", (known,)).fetchall()
+    _forget(connection, [(row[0],) for row in rows])
+    forget_turns(connection, [row[1] for row in rows])
+    connection.execute("DELETE FROM openings WHERE seed = ?", (known,))
+
+
 def _forget_oldest(connection: sqlite3.Connection) -> None:
     """Forget the oldest turns that are past the bounds, a few at a time."""
     newest = connection.execute("SELECT max(number) FROM known_turns").fetchone()[0] or 0

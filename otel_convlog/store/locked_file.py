@@ -11,6 +11,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from otel_convlog.store.access import OWNER, make_folder, set_mode
+
 if sys.platform == "win32":
     from otel_convlog.store import windows_files as _files
 else:
@@ -19,6 +21,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from otel_convlog.store.access import Access
 
 _CHUNK_BYTES = 1 << 20
 _MOST_PIECES = 512  # of one call; systems allow 1,024 (IOV_MAX) and more
@@ -60,6 +64,7 @@ class LockedFile:
         self._opened = opened
         if not stat.S_ISREG(opened.status.st_mode):
             raise OSError(f"{path} is not a regular file")
+        self.mode = stat.S_IMODE(opened.status.st_mode)
         self.stamp = Stamp.of(opened.status)  # as it was opened, or stamped last
         self.size = self.stamp.size
 
@@ -170,14 +175,25 @@ class LockedFile:
 
 
 @contextmanager
-def locked_file(path: Path, *, durable: bool = False) -> Iterator[LockedFile]:
+def locked_file(path: Path, *, durable: bool = False, access: Access = OWNER) -> Iterator[LockedFile]:
     """Open a conversation's file for writing, made where it is not there yet, and hold it exclusively.
+
+    Args:
+        path: The file.
+        durable: Whether what is written shall survive the loss of power.
+        access: Who may read it, where it is made.
 
     Raises:
         OSError: It cannot be opened; also where the path is a symbolic link, or no regular file.
     """
+    if not path.parent.exists():
+        make_folder(path.parent.parent, access)
+        make_folder(path.parent, access)
     with _files.exclusive(path) as opened:
-        yield LockedFile(path, opened, durable=durable)
+        file = LockedFile(path, opened, durable=durable)
+        if not file.size:
+            set_mode(opened.descriptor, access.file)
+        yield file
 
 
 @contextmanager
@@ -212,6 +228,7 @@ def replacement_file(file: LockedFile) -> Iterator[LockedFile]:
     opened = _files.OpenFile(_files.open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     try:
         try:
+            set_mode(opened.descriptor, file.mode)
             new = LockedFile(temporary, opened, durable=file.durable)
             yield new
             new.sync()
@@ -231,10 +248,14 @@ def sync_folder(file: LockedFile) -> None:
             _files.sync_folder(folder)
 
 
-def make_private_file(path: Path) -> None:
-    """Make a file that is its owner's alone, where it is not there yet.
+def make_private_file(path: Path, access: Access = OWNER) -> None:
+    """Make a file that is its owner's alone, or its group's too, where it is not there yet.
 
     Raises:
         OSError: It cannot be made; also where the path is a symbolic link.
     """
-    os.close(_files.open_private(path, os.O_RDWR | os.O_CREAT))
+    descriptor = _files.open_private(path, os.O_RDWR | os.O_CREAT)
+    try:
+        set_mode(descriptor, access.file)
+    finally:
+        os.close(descriptor)

@@ -192,6 +192,15 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
     return len(read)
 
 
+def index_file(directory: Path, catalog: Catalog, path: Path) -> None:
+    """Read one file into the catalog anew, where it is a whole document.
+
+    Raises:
+        OSError: The catalog cannot be written.
+    """
+    _index(catalog, Evidence(catalog), path, path.relative_to(directory).as_posix())
+
+
 def _stamp_at(path: Path) -> Stamp | None:
     try:
         return Stamp.of(path.lstat())

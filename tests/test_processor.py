@@ -331,11 +331,11 @@ def test_sigkill_costs_at_most_the_turns_of_the_last_moment(tmp_path: Path) -> N
         ended: list[int] = []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            ended = [int(process.stdout.readline())]
-            timer = threading.Timer(0.5 + source.random(), process.kill)
-            timer.start()
-            ended += [int(line) for line in process.stdout]
-            timer.join()
+            killed_after = source.randrange(200, 600)
+            for line in process.stdout:
+                ended.append(int(line))
+                if len(ended) == killed_after:
+                    process.kill()
         # The kill may have torn the file that was being written; the next write to it repairs it.
         subprocess.run([*command[:-1], "again"], check=True)
         written = numbers(directory)

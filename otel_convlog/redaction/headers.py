@@ -60,7 +60,9 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
         Names as they were given. Values as they were given, masked ones as text; values of a repeated name joined with
         ``", "`` (RFC 9110 section 5.3). Credentials in URLs, as ``Referer`` may have them, are masked too.
     """
-    more = configured_names().union(map(header_name, names))
+    more = configured_names()
+    if names:
+        more = more.union(map(header_name, names))
     sanitized: dict[str, object] = {}
     for pair in _pairs(headers):
         try:

@@ -20,6 +20,7 @@ from test_processor import numbers, wait_until
 
 from otel_convlog import ConversationSpanProcessor
 from otel_convlog.writer import ProcessWriter
+from otel_convlog.writer.parent import TURNS_BEFORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,9 @@ def writer_of(processor: ConversationSpanProcessor) -> ProcessWriter:
 
 
 def begin(processor: ConversationSpanProcessor) -> subprocess.Popen[bytes]:
-    """Let the process begin with a turn, and wait until it is there."""
-    record(-1, 1)
+    """Let the process begin with some turns, and wait until it is there."""
+    for _ in range(TURNS_BEFORE):
+        record(-1, 1)
     writer = writer_of(processor)
     wait_until(lambda: writer._ready)
     process = writer._process
@@ -58,8 +60,8 @@ def test_turns_are_written_by_another_process(processor: ConversationSpanProcess
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter(range(100))
     writer = writer_of(processor)
-    assert writer._local.turns_written == 1  # the one from before it was there
-    assert writer.turns_written == 101
+    assert TURNS_BEFORE - 1 <= writer._local.turns_written <= TURNS_BEFORE  # those from before it was there
+    assert writer.turns_written == TURNS_BEFORE + 100
     assert writer.turns_failed == writer.waiting_bytes == 0
     processor.shutdown()
     assert process.wait(20) == 0
@@ -136,11 +138,11 @@ def test_a_process_that_ends_at_once_again_and_again_is_started_no_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("otel_convlog.writer.parent._RUN", "raise SystemExit(1)")
-    for number in range(8):
+    for number in range(TURNS_BEFORE + 5):
         record(number, 1)
         assert processor.force_flush()
         wait_until(lambda: writer_of(processor)._process is None)
-    assert numbers(tmp_path) == Counter(range(8))
+    assert numbers(tmp_path) == Counter(range(TURNS_BEFORE + 5))
     assert "it ends as soon as it is started" in caplog.text
 
 
@@ -158,8 +160,8 @@ def test_spans_of_instrumentations_are_put_together_here(processor: Conversation
     record(5, 5)
     assert processor.force_flush()
     found = [turn for path in tmp_path.glob("*/*.json") for turn in read_document(path)["turns"]]
-    assert len(found) == 12
-    assert len({turn["turn_id"] for turn in found}) == 12
+    assert len(found) == TURNS_BEFORE + 11
+    assert len({turn["turn_id"] for turn in found}) == TURNS_BEFORE + 11
 
 
 def test_it_ends_with_its_proxy(tmp_path: Path) -> None:

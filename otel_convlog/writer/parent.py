@@ -35,6 +35,7 @@ if sys.platform != "win32":
 _logger = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 30.0
+TURNS_BEFORE = 16  # that are written here first: a process that ends soon is not worth another one
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
 _PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
@@ -82,6 +83,7 @@ class ProcessWriter(SpanExporter):
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False  # whether the process has said that it is there
+        self._turns = 0  # that have come
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._number = 0
@@ -180,7 +182,8 @@ class ProcessWriter(SpanExporter):
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
         with self._lock:
             process = self._process
-            if process is None and spans:
+            self._turns += len(spans or ())
+            if process is None and spans and self._turns >= TURNS_BEFORE:
                 self._start()
             if process is None or not self._ready:
                 return False

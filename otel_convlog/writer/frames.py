@@ -21,6 +21,14 @@ _LENGTH = struct.Struct("<Q")
 
 SERVICE_NAME = "service.name"
 
+# By these methods, for an enumeration has a `str` of its own.
+_PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, bytes),
+)
+
 
 class Report(NamedTuple):
     """What the writer's process says when it is done with a frame.
@@ -45,13 +53,24 @@ class Report(NamedTuple):
 
 
 def packed(value: tuple[Any, ...]) -> bytes:
-    """Return a frame.
-
-    Raises:
-        ValueError: There is something in it that is no plain value.
-    """
-    content = marshal.dumps(value)
+    """Return a frame."""
+    try:
+        content = marshal.dumps(value)
+    except ValueError:  # attributes may be of classes that a user has made of the plain ones, as enumerations are
+        content = marshal.dumps(_plain(value))
     return _LENGTH.pack(len(content)) + content
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of which each part is of Python's own classes, as `marshal` wants it."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kind, made_plain in _PLAIN:
+        if isinstance(value, kind):
+            return made_plain(value)
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 def unpacked(read: Callable[[int], bytes]) -> Any:

@@ -42,8 +42,10 @@ _PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
 
+# Where the proxy was started, there may be a json.py of its own; that place stands first in the path, as "".
 _RUN = (
-    "import json, sys; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "import json; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
     "from otel_convlog.writer.child import main; main(settings)"
 )
 
@@ -176,7 +178,12 @@ class ProcessWriter(SpanExporter):
             in_time = self._reported.wait_for(
                 lambda: self._last.number >= number or not self._ready, max(0.0, deadline - monotonic())
             )
-            return in_time and self._last.flushed
+            flushed = in_time and self._last.flushed
+        # Where the process has ended meanwhile, this one writes what it has not, as long as it holds the other lock.
+        if flushed and self._lock.acquire(timeout=max(0.0, deadline - monotonic())):
+            self._lock.release()
+            return True
+        return False
 
     def _send(self, spans: list[ReadableSpan] | None) -> bool:
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
@@ -209,7 +216,7 @@ class ProcessWriter(SpanExporter):
         self._starts.append(now)
         try:
             process = subprocess.Popen(  # noqa: S603  this package's own module
-                [sys.executable, "-c", _RUN, json.dumps(sys.path), json.dumps(self._local.keywords)],
+                [_interpreter(), "-c", _RUN, json.dumps(_path()), json.dumps(self._local.keywords)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -223,6 +230,7 @@ class ProcessWriter(SpanExporter):
             threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
         except RuntimeError as error:  # no more threads; or the interpreter is ending
             _close(process.stdin)
+            _close(process.stdout)
             self._give_up(str(error))
             return
         self._process = process
@@ -285,6 +293,23 @@ class ProcessWriter(SpanExporter):
             _close(process.stdin)
             _close(process.stdout)
         self._reset()
+
+
+def _interpreter() -> str:
+    """Return the path of the interpreter that runs this.
+
+    Raises:
+        RuntimeError: There is none: what runs is the program itself, which would be started once more.
+    """
+    if getattr(sys, "frozen", False):
+        raise RuntimeError("the program brings its interpreter in itself")
+    return sys.executable
+
+
+def _path() -> list[str]:
+    """Return where modules are looked for. Programs put other things there than text, which Python skips."""
+    places: list[object] = [*sys.path]
+    return [place for place in places if isinstance(place, str)]
 
 
 def _widen(pipe: IO[bytes] | None) -> None:

@@ -179,6 +179,11 @@ class ConversationSpanExporter(SpanExporter):
         return self._settings.own_process and not self._has_hook
 
     @property
+    def linger_s(self) -> float:
+        """How long turns may gather before they are exported together, in seconds."""
+        return 0.0
+
+    @property
     def keywords(self) -> dict[str, object]:
         """The arguments that make another one like this, in another process."""
         given = {name: value for name, value in self._keywords.items() if value is not None}

@@ -104,7 +104,7 @@ def test_attributes_of_a_users_own_classes_cost_no_turn(processor: ConversationS
     record(0, 5)
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter(range(6))
-    assert writer_of(processor)._local.turns_written == 1  # the one from before it was there
+    assert writer_of(processor)._local.turns_written <= TURNS_BEFORE  # those from before it was there
 
 
 def test_a_flush_waits_for_what_is_written_in_the_place_of_a_process_that_was_killed(

@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.metrics import ExporterMetrics
-from otel_convlog.writer.frames import Report, packed, span_values, unpacked
+from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import IO
 
@@ -38,6 +38,7 @@ _SHUTDOWN_S = 30.0
 TURNS_BEFORE = 16  # that are written here first: a process that ends soon is not worth another one
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
+_LINGER_S = 0.005  # each time that a thread takes the interpreter costs the proxy more than what it does then
 _PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
@@ -122,6 +123,11 @@ class ProcessWriter(SpanExporter):
     def handed_over_bytes(self) -> int:
         """How many bytes of turns the writer's process has and has not written."""
         return self._sent_bytes + self._last.waiting_bytes
+
+    @property
+    def linger_s(self) -> float:
+        """How long turns may gather before they are handed over together, in seconds."""
+        return _LINGER_S
 
     def wait_for_twins(self) -> None:
         """Expect spans one by one as they end, rather than many at once."""
@@ -241,8 +247,8 @@ class ProcessWriter(SpanExporter):
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Take the reports of a process until it ends, and write what it has not."""
-        output = process.stdout
-        while output is not None and (values := unpacked(_reader(output))) is not None:
+        frames = FrameReader(process.stdout.fileno())  # type: ignore[union-attr]  # it is a pipe
+        while (values := frames.next()) is not None:
             report = Report(*values)
             with self._reported:
                 while self._sent and self._sent[0].number <= report.number:
@@ -317,19 +323,6 @@ def _widen(pipe: IO[bytes] | None) -> None:
     if pipe is not None and sys.platform == "linux":
         with suppress(OSError):
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
-    """Return what reads so many bytes of a pipe, less only at its end."""
-
-    def read(size: int) -> bytes:
-        pieces = []
-        while size and (piece := pipe.read(size)):
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    return read
 
 
 def _close(pipe: IO[bytes] | None) -> None:

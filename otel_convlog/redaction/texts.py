@@ -35,6 +35,9 @@ _BASE64 = (ascii_letters + digits + "+/=_-").encode()
 _LONG_DATA = 2048
 _DATA_URL = re.compile(r"data:[\w/+.;=-]{0,200};base64,[A-Za-z0-9+/=_-]*")
 
+# A credential in a text that is shorter than a run has one of these with it.
+_IN_SHORT = re.compile(r"[@=:%~]|bearer", re.IGNORECASE)
+
 _PATTERNS: dict[str, list[tuple[rules.Token, re.Pattern[str]]]] = {}
 for _token in rules.TOKENS:
     for _beginning in _token.beginnings:
@@ -119,7 +122,9 @@ def mark(kind: str) -> str:
 
 def find_secrets(text: str) -> list[Found]:
     """Return the secrets in a text, in order, none overlapping another."""
-    if len(text) < _SHORTEST_SECRET or not may_hold_secret(text.encode("utf-8", "surrogatepass")):
+    if len(text) < _SHORTEST_RUN and (len(text) < _SHORTEST_SECRET or _IN_SHORT.search(text) is None):
+        return []
+    if not may_hold_secret(text.encode("utf-8", "surrogatepass")):
         return []
     low = text.lower()
     if len(low) != len(text):  # a letter whose small form is longer: İ

@@ -160,7 +160,7 @@ class ConversationSpanExporter(SpanExporter):
         self._count_lock = threading.Lock()
         self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
         self._set_aside: deque[Sequence[ReadableSpan]] = deque()
-        self._ends = False
+        self._ends_in: int | None = None  # the thread that shuts down when it comes out of there
         if hasattr(os, "register_at_fork"):
             unlock = weakref.WeakMethod(self._unlock_in_child)
             os.register_at_fork(after_in_child=lambda: (method := unlock()) and method())
@@ -253,9 +253,9 @@ class ConversationSpanExporter(SpanExporter):
     def shutdown(self) -> None:
         """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
         if get_ident() in self._inside:  # a signal's handler; who it has interrupted does it when he comes to his end
-            self._ends = True
+            self._ends_in = get_ident()
             return
-        self._ends = False
+        self._ends_in = None
         self._flush(last=True)
         self._count(0, self._pending.give_up())
         self._store.close()
@@ -283,7 +283,7 @@ class ConversationSpanExporter(SpanExporter):
             yield
         finally:
             self._inside.discard(get_ident())
-            if self._ends:
+            if self._ends_in == get_ident():
                 self.shutdown()
 
     def _flush(self, *, last: bool, deadline: float = inf) -> bool:
@@ -465,5 +465,6 @@ class ConversationSpanExporter(SpanExporter):
         self._count_lock = threading.Lock()
         self._inside.clear()
         self._set_aside.clear()
+        self._ends_in = None
         self._assembler.reset()
         self._timer = None

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sys
 import time
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -37,12 +38,25 @@ def record(first: int, count: int, conversations: int = 5) -> None:
 
 
 def set_up(directory: str, processor: str) -> None:
-    exporter = otel_convlog.ConversationSpanExporter(directory=directory)
+    exporter = otel_convlog.ConversationSpanExporter(
+        directory=directory, writer="process" if processor == "process" else "thread"
+    )
     provider = TracerProvider()
     provider.add_span_processor(
         BatchSpanProcessor(exporter) if processor == "batch" else otel_convlog.ConversationSpanProcessor(exporter)
     )
     trace.set_tracer_provider(provider)
+    if processor == "process":
+        wait_for_writer()
+
+
+def wait_for_writer() -> None:
+    """Let the writer's process begin, with a turn that has no number of the test's, and wait until it is there."""
+    record(-1, 1)
+    provider: Any = trace.get_tracer_provider()
+    (processor,) = provider._active_span_processor._span_processors
+    while not processor.exporter._ready:
+        time.sleep(0.01)
 
 
 def main() -> None:

@@ -576,7 +576,7 @@ def letters_composed_and_decomposed(dialogue: int) -> Iterator[Turn]:
     voice = Voice(dialogue)
     messages: list[Message] = []
     for number in range(TURNS):
-        messages.append(user(f"Prüfe été 가 が: {voice.says()}"))
+        messages.append(user(f"Prüfe été 가: {voice.says()}"))
         form: Any = ("NFC", "NFD")[number % 2]
         shown = [{**message, "content": unicodedata.normalize(form, message["content"])} for message in messages]
         answer = assistant(f"Ça: {voice.says(1, 5)}")
@@ -597,11 +597,12 @@ def first_message_beside_a_window(dialogue: int) -> Iterator[Turn]:
 
 
 def opening_that_fails(dialogue: int) -> Iterator[Turn]:
-    """Then it is asked once more, at another time and in another form, or the user says something else behind it."""
+    """Then it is asked once more, in another form, or the user says something else behind it, at another time."""
     voice = Voice(dialogue)
     messages: list[Message] = [user(voice.says(20, 40))]
     for number in range(TURNS):
-        system = {"role": "system", "content": f"It is {number} o'clock."}
+        again = number == 1 and dialogue % 2
+        system = {"role": "system", "content": f"It is {0 if again else number} o'clock."}
         answer = assistant(voice.says())
         calls = [["attach_error", {"type": "overloaded"}]] if number < 2 else chat_answer(answer)
         yield turn("chat", dialogue, {"model": "m", "messages": [system, *messages]}, calls)

@@ -207,7 +207,7 @@ def test_what_limits_have_cut_is_said(tmp_path: Path, receiver: Receiver) -> Non
 
 
 def test_text_that_was_cut_is_kept_as_text(tmp_path: Path) -> None:
-    script = _PROXY.replace("TURNS", "1").replace("/v1/chat?key", "/v1/" + "long/" * 40 + "?key")
+    script = _PROXY.replace("TURNS", "1").replace("/v1/@chat?key", "/v1/" + "long/" * 40 + "?key")
     limit = {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100", "OTEL_EXPORTER_CONVLOG_LIFT_LIMITS": "false"}
     said = run(tmp_path, script, OTEL_TRACES_EXPORTER="convlog", **limit)
     (turn,) = logged_turns(tmp_path)

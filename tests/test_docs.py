@@ -125,6 +125,8 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
         "evidence_read",
         "spans",
         "attempts",
+        "client_status_code",
+        "upstream_status_code",
     }
 
 

@@ -196,6 +196,38 @@ def test_any_span_is_read_or_passed_over(
     assert not [record.getMessage() + str(record.exc_info) for record in lost]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"type": ["text"], "text": "x"}]',
+        '[{"role": ["system"], "parts": [{"type": {}, "content": "x"}]}]',
+        '[{"type": "function_call", "arguments": 1}, {"type": "reasoning", "summary": 2}]',
+    ],
+)
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gcp.gemini"])
+def test_a_type_or_role_of_any_shape_costs_no_turn(provider: str, text: str, tmp_path: Path) -> None:
+    names = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions")
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    exporter.export([span_of({"gen_ai.provider.name": provider, **dict.fromkeys(names, text)}, [])])
+    exporter.shutdown()
+    (path,) = tmp_path.glob("*/*.json")
+    assert read_document(path)["turn_count"] == 1
+
+
+@pytest.mark.parametrize(
+    "values", [("[" * 3_000, "{'a': "), ("[{'role': ['user']}]", "[1, b'\\xff', None, {1: {2}}]"), ("[0][0]", "{**x}")]
+)
+def test_a_raw_request_of_any_shape_is_read_or_passed_over(values: tuple[str, str], tmp_path: Path) -> None:
+    span = span_of({"llm.x.messages": values[0], "llm.x.tools": values[1], "llm.x": 1, "llm..id": "r", "llm": "x"}, [])
+    span._name = "raw_gen_ai_request"
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    good = span_of({"gen_ai.request.model": "m", "gen_ai.prompt": "hello", "gen_ai.completion": "hi"}, [], 99)
+    assert exporter.export([span, good]) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    (path,) = tmp_path.glob("*/*.json")
+    assert read_document(path)["turn_count"] == 1
+
+
 @pytest.mark.parametrize("attributes", [None, {}])
 def test_a_span_without_attributes_is_passed_over(attributes: dict[str, Any] | None, tmp_path: Path) -> None:
     exporter = ConversationSpanExporter(directory=tmp_path)

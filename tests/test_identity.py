@@ -229,6 +229,17 @@ def test_a_first_answer_that_was_cut_or_added_to_is_known_by_its_beginning(given
     assert (second["otel"]["identity"], second["otel"]["continues"]) == ("branch", first["turn_id"])
 
 
+@pytest.mark.parametrize("given_back", ["The capital", "The capital is Oslo."])
+def test_an_answer_that_the_client_did_not_wait_for_is_known_as_far_as_it_got(given_back: str, proxy: Proxy) -> None:
+    calls = [
+        *chat_stream("The capital is Oslo.", upstream=True),
+        *chat_stream("The capital", upstream=False, broken=True),
+    ]
+    first = proxy.turn(chat(user("one")), calls=calls)
+    second = proxy.turn(chat(user("one"), assistant(given_back), user("two")), assistant("2"))
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("prefix", first["turn_id"])
+
+
 def test_a_turn_that_somebody_has_moved_takes_its_dialogue_along(proxy: Proxy) -> None:
     """Two dialogues open alike, and share a file; an operator gives the second a file of its own."""
     proxy.turn(chat(user("hello")), assistant("Hello."))
@@ -253,6 +264,17 @@ def test_first_words_alone_do_not_make_two_dialogues_one(proxy: Proxy) -> None:
     assert other["otel"] == {**other["otel"], "identity": "seed", "continues": None}
 
 
+def test_a_window_beside_the_first_messages_continues_the_last_turn_that_it_shows(proxy: Proxy) -> None:
+    history: list[dict[str, Any]] = []
+    turns = []
+    for number in range(6):
+        history.append(user(f"question {number}"))
+        shown = history if number < 3 else [*history[:2], *history[-3:]]
+        turns.append(proxy.turn(chat(*shown), assistant(f"answer {number}")))
+        history.append(assistant(f"answer {number}"))
+    assert [turn["otel"]["continues"] for turn in turns] == [None, *(turn["turn_id"] for turn in turns[:-1])]
+
+
 def test_a_window_of_few_words_joins_no_dialogues(proxy: Proxy) -> None:
     def window(form: Any) -> Any:
         question = {"role": "user", "content": form}
@@ -274,6 +296,17 @@ def test_openings_without_an_answer_are_not_taken_for_one_another(proxy: Proxy) 
         assert ask(system, assistant("Hi"), user(f"This is {system}."))["otel"]["continues"] == first["turn_id"]
     other = ask("for Cleo", assistant("Hello."), user("What is the time?"))
     assert (other["otel"]["identity"], other["otel"]["continues"]) == ("seed", None)
+
+
+def test_the_same_question_under_another_system_prompt_is_no_other_try(proxy: Proxy) -> None:
+    question = user("Put this page into three sentences, in words that somebody who is new to the matter understands.")
+    asked = [
+        proxy.turn(chat({"role": "system", "content": page}, question), calls=[["attach_error", "down"]])
+        for page in ("A page.", "Another page.")
+    ]
+    assert asked[0]["conversation_id"] != asked[1]["conversation_id"]
+    named = proxy.turn(chat(question, conversation_id="c"), calls=[["attach_error", "down"]])
+    assert proxy.turn(chat(question), assistant("1"))["conversation_id"] != named["conversation_id"]
 
 
 def test_a_result_of_gemini_s_says_its_text(proxy: Proxy) -> None:
@@ -672,6 +705,14 @@ def test_an_answer_that_the_history_only_names_is_known(proxy: Proxy) -> None:
     first = proxy.turn({"input": [user("one")]}, route="responses", calls=[["attach_upstream_response", response]])
     history = [user("one"), {"type": "item_reference", "id": item["id"]}, user("two")]
     second = proxy.turn({"input": history}, route="responses")
+    assert (second["otel"]["identity"], second["otel"]["continues"]) == ("generated_id", first["turn_id"])
+
+
+def test_a_spoken_answer_is_known_by_its_id(proxy: Proxy) -> None:
+    spoken = {"id": "audio_6780b5a1c2d3e4f5", "data": "UklGRg==", "transcript": "Yes."}
+    first = proxy.turn(chat(user("one")), {"role": "assistant", "content": None, "audio": spoken})
+    history = [user("one"), {"role": "assistant", "audio": {"id": spoken["id"]}}, user("two")]
+    second = proxy.turn(chat(*history), assistant("2"))
     assert (second["otel"]["identity"], second["otel"]["continues"]) == ("generated_id", first["turn_id"])
 
 

@@ -834,6 +834,21 @@ def test_content_is_read_in_any_form(form: str, traced: Traced) -> None:
     assert not [name for name in turn["metadata"] if "prompt" in name or "messages" in name or "observation.i" in name]
 
 
+def test_mlflow_s_request_says_the_route_and_whether_it_streams(traced: Traced) -> None:
+    inputs = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}], "stream": True}
+    traced.span(
+        {
+            "mlflow.spanType": '"CHAT_MODEL"',
+            "mlflow.message.format": '"anthropic"',
+            "mlflow.spanInputs": json.dumps(inputs),
+            "mlflow.spanOutputs": '"hi"',
+        }
+    )
+    (turn,) = traced.turns()
+    assert (turn["route"], turn["backend"], turn["stream"]) == ("messages", "anthropic", True)
+    assert turn["client_request"] == inputs
+
+
 def test_tools_of_a_flattened_span_are_read(traced: Traced) -> None:
     traced.span(
         {
@@ -975,6 +990,23 @@ def test_a_dialogue_that_outgrows_the_limits_stays_together(limit: int, tmp_path
     assert lost["messages"] == len(history) - 1 - len(turns[-1]["client_request"]["messages"])
     assert lost["attributes"] > limit
     assert turns[-1]["otel"]["identity"] == "compacted"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "answer"),
+    [
+        ("llm.prompts.{}.content", "llm.completions.0.content"),
+        ("gen_ai.prompt.{}.content", "gen_ai.completion.0.content"),
+        ("llm.input_messages.{}.message.content", "llm.output_messages.0.message.content"),
+    ],
+)
+def test_a_span_whose_kind_was_dropped_is_known_by_its_answer(prompts: str, answer: str, traced: Traced) -> None:
+    first = {"openinference.span.kind": "LLM"} if "input" in prompts else {"llm.request.type": "chat"}
+    asked = {prompts.format(number): f"message {number}" for number in range(200)}
+    traced.span({**first, **asked, answer: "hi"})
+    (turn,) = traced.turns()
+    assert turn["client_request"]["messages"][-1]["content"] == "message 199"
+    assert turn["otel"]["lost"]["messages"] == 73
 
 
 def test_limits_are_warned_of_once_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 TICK_S = 0.25  # how often to look for calls that wait no longer
 _MOST_BYTES = 64 << 20
 _MOST_OF_A_TRACE = 64
-_MOST_TURNS = 16
+_MOST_TURNS = 64
+_REMEMBERED_BYTES = 256 << 10  # how large a turn is kept for calls of which none has been seen yet
 _MOST_BEGUN = 64
 _MOST_BARE = 16
 
@@ -200,6 +201,8 @@ class Assembler:
 
     def _place_call(self, span: CallSpan, inner: Sequence[Call], now: float) -> None:
         words = digest_of(span) if span.has_content else b""
+        if span.has_content:  # also where the call has been seen in another trace: an agent around this one is no turn
+            self._note_start(span)
         same = self._join(inner) if inner else self._waiting.same(span, asked(span), words)
         if same is not None:
             self._waiting.add(same, [span])
@@ -227,6 +230,8 @@ class Assembler:
         before = max((turn.number for turn in under_way.values()), default=0) if not turns else 0
         call = Call(list(dict.fromkeys(spans)), turns, before, asked(spans[0]), now, now)
         self._waiting.hold(call, span.parent_id, now)
+
+    def _note_start(self, span: CallSpan) -> None:
         starts = self._traces.get(span.trace_id) or deque(maxlen=_MOST_OF_A_TRACE)
         starts.append(span.started_ns)
         self._traces.note(span.trace_id, starts)
@@ -337,7 +342,7 @@ class Assembler:
                     self._waiting.let_go(call)
                     self._note_done([call])
         inner += self._bare.pop(("around", context.span_id), [])
-        if self._traces or inner:  # there are such spans here
+        if self._traces or inner or words.size <= _REMEMBERED_BYTES:  # the first calls may come late, as LiteLLM's do
             self._last_turns.append(words)
         return inner
 

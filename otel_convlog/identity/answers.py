@@ -44,12 +44,15 @@ class Side:
 
 
 def find_answers(client: Side, upstream: Side, summary: Json, error: Json) -> Answers:
-    """Find a turn's answers: what the client got, because that is what it gives back; else what came from upstream."""
+    """Find a turn's answers: what the client got, because that is what it gives back; else what came from upstream.
+
+    Of a client that went away before the end, that is both: it may give back what it has got so far.
+    """
     partial = Answers()
     for side in (client, upstream):
         for answers in (read_response(side.response), read_response(assemble(side.events or []))):
             if answers.complete and answers.messages:
-                return answers if error is None else Answers(answers.messages, False, answers.response_ids)
+                return Answers(answers.messages + partial.messages, error is None, answers.response_ids)
             partial = partial if partial.messages else answers
     text = summary.get("text") if isinstance(summary, dict) else None
     if isinstance(text, str) and text.strip() and not partial.messages:

@@ -157,8 +157,8 @@ def _read_message(history: History, message: Object) -> None:
         said.parts.append((RESULT, _result(message.get("content"))))
         return
     content = message.get("content")
-    if isinstance(content, str) and len(message) == 2:  # most messages are of this kind, and there may be hundreds
-        said.parts.append((TEXT, content))
+    if content and role is not None and len(message) == 2:  # most messages have no more, and there may be hundreds
+        _read_parts(said, content)
         return
     _note_id(said, message.get("id"))
     _read_words(said, message, content)
@@ -169,6 +169,8 @@ def _read_words(said: Message, message: Object, content: Json) -> None:
     for value in (content, message.get("parts"), message.get("refusal")):
         if value:
             _read_parts(said, value)
+    if isinstance(audio := message.get("audio"), dict):  # a spoken answer is given back by its id
+        _note_id(said, audio.get("id"))
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict):
@@ -179,7 +181,9 @@ def _read_words(said: Message, message: Object, content: Json) -> None:
 
 
 def _read_parts(said: Message, content: Json) -> None:
-    if isinstance(content, list):
+    if isinstance(content, str):
+        said.parts.append((TEXT, content))
+    elif isinstance(content, list):
         for part in content:
             _read_part(said, part)
     else:

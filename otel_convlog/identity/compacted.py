@@ -5,14 +5,18 @@ What is left must fit one conversation only.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.canonical import MEDIA, TEXT, Message, joined
+from otel_convlog.identity.evidence import Kind
 from otel_convlog.identity.exchange import long_lines
 from otel_convlog.identity.search import Finding, only_conversation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from otel_convlog.identity.evidence import KnownTurn
     from otel_convlog.identity.exchange import Said
     from otel_convlog.identity.search import Search
@@ -50,20 +54,39 @@ def find(search: Search) -> Finding | None:
     return _by_exchanges(search) or _by_answers(search) or _by_summary(search)
 
 
+def last_shown(search: Search, finding: Finding) -> Finding:
+    """Return the turn whose exchange the request shows last, where it stands behind what the finding is about.
+
+    So does one of a window that keeps the dialogue's first messages too.
+    """
+    exchange, messages = search.exchange, search.exchange.messages
+    count = next(_ends(messages), 0)
+    if finding.continued or count <= finding.known_to:
+        return finding
+    key = exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest)
+    conversation_id = finding.turn.conversation_id
+    turn = search.best(
+        (match for match in search.matches(key) if match.turn.conversation_id == conversation_id), Kind.EXCHANGE
+    )
+    return replace(finding, turn=turn, continues=turn.turn_id) if turn is not None else finding
+
+
+def _ends(messages: Sequence[Said]) -> Iterator[int]:
+    """Yield the numbers of messages up to an answer to the user, the last first."""
+    for count in range(len(messages), 1, -1):
+        if messages[count - 1].assistant and not messages[count - 2].assistant:
+            yield count
+
+
 def _by_exchanges(search: Search) -> Finding | None:
     """Find the conversation that has the last exchanges which the request still shows.
 
     Where it shows several, one alone that the conversation has, among others that it has not, must tell much.
     """
     exchange, messages = search.exchange, search.exchange.messages
-    ends = (  # the numbers of messages up to an answer to the user, the last first
-        count
-        for count in range(len(messages), 1, -1)
-        if messages[count - 1].assistant and not messages[count - 2].assistant
-    )
     keys = {
         exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest): count
-        for count in islice(ends, _MOST_EXCHANGES)
+        for count in islice(_ends(messages), _MOST_EXCHANGES)
     }
     known = search.matches_of(list(keys))
     found: Finding | None = None

@@ -295,7 +295,9 @@ def _chain(key: bytes, messages: Iterable[Said]) -> list[bytes]:
 
 def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:
     """Return the key of what has a key and of the message behind it."""
-    return sha256(key + (b"\1" if assistant else b"\0") + said).digest()[:KEY_BYTES]
+    digest = sha256(key + (b"\1" if assistant else b"\0"))
+    digest.update(said)  # not joined before: that would copy the whole history
+    return digest.digest()[:KEY_BYTES]
 
 
 def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:

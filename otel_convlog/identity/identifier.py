@@ -224,7 +224,7 @@ def _first_finding(search: Search, started_at: str) -> tuple[str, Finding | None
     for rule in (*recognising, compacted, unanswered):
         finding = rule.find(search)
         if finding is not None:
-            return rule.NAME, finding
+            return rule.NAME, compacted.last_shown(search, finding)
     return successor.NAME, successor.find(search, started_at)
 
 

@@ -38,6 +38,7 @@ _CERTAIN = frozenset(
         "gen_ai.output.messages",
         "gen_ai.prompt",
         "gen_ai.completion.0.content",
+        "llm.completions.0.content",
         "llm.request.type",
         "llm.request.model",
         "traceloop.span.kind",
@@ -254,7 +255,7 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         route=_route(span, attributes, response_id) or route_of(said.request, said.response),
         client_model=text(attributes, *_MODEL) or text(said.request or {}, "model"),
         backend=text(attributes, *_PROVIDER) or _provider_of_logfire(span) or _text(nested(attributes.get(_FORMAT))),
-        stream=answers or _streams(attributes),
+        stream=answers or _streams(attributes) or (said.request or {}).get("stream") is True,
         response_id=response_id,
         response_model=text(attributes, *_RESPONSE_MODEL),
         finish_reasons=[reason for name in _FINISH_REASONS for reason in texts(attributes.get(name))],
@@ -311,7 +312,7 @@ def _route(span: ReadableSpan, attributes: Mapping[str, object], response_id: st
     if api == "chat_completions" or path.endswith("/chat/completions") or span.name == "openai.chat":
         return "chat"
     operation = text(attributes, "gen_ai.operation.name").lower()
-    provider = text(attributes, *_PROVIDER).lower()
+    provider = (text(attributes, *_PROVIDER) or _text(nested(attributes.get(_FORMAT)))).lower()
     if operation == "generate_content" or provider in ("gcp.gemini", "gcp.gen_ai", "gemini", "google"):
         return "gemini"
     provider = provider or _provider_of_logfire(span)

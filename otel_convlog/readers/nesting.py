@@ -66,6 +66,14 @@ class TurnWords:
         return any(span.trace_id == self._trace_id for span in spans)
 
     @property
+    def size(self) -> int:
+        """About how many bytes of memory it keeps."""
+        values = [*(self._turn.attributes or {}).values()]
+        for event in self._turn.events:
+            values += (event.attributes or {}).values()
+        return sum(len(value) for value in values if isinstance(value, str))
+
+    @property
     def response_ids(self) -> frozenset[str]:
         """What stands in the turn's answers as an id, of the answer or of anything else."""
         if self._ids is None:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 NAME = "openinference"
 
-# One of these is on every span that this reader reads.
-MARKS = frozenset({"openinference.span.kind"})
+# One of these is on every span that this reader reads. The first releases give the kind first, so that limits of the
+# SDK drop it first; what was answered comes last.
+_ANSWERED = frozenset({"llm.output_messages.0.message.role", "llm.output_messages.0.message.content"})
+MARKS = _ANSWERED | {"openinference.span.kind"}
 
 _KINDS = {"LLM": Kind.CALL, "AGENT": Kind.AROUND, "CHAIN": Kind.AROUND}
 
@@ -75,6 +77,8 @@ def read(span: ReadableSpan, attributes: Mapping[str, object]) -> CallSpan | Non
         attributes: Its attributes.
     """
     kind = _KINDS.get(text(attributes, "openinference.span.kind").upper(), Kind.OTHER)
+    if "openinference.span.kind" not in attributes:
+        kind = Kind.CALL
     if kind is Kind.OTHER or "embedding" in text(attributes, *_RESPONSE_MODEL):  # older LiteLLM calls one LLM too
         return None
     said = _said(attributes) if kind is Kind.CALL else Said()

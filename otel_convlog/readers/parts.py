@@ -120,14 +120,15 @@ def _are_blocks(blocks: list[Json]) -> bool:
 def _part(block: Json) -> Json:
     if not isinstance(block, dict):
         return {"type": "text", "content": as_text(block)}
-    kind = block.get("type", block.get("block_type"))
+    given = block.get("type", block.get("block_type"))
+    kind = _name(given)
     if kind in _TEXT_TYPES and isinstance(text := block.get("text"), str):
         return {"type": "text", "content": text}
     if kind in ("tool_use", "tool-call"):
         return tool_call(block)
     if kind in ("tool_result", "tool-result"):
         return _tool_result(block)
-    return _of_one_key(block) if kind is None else conventional(block)
+    return _of_one_key(block) if given is None else conventional(block)
 
 
 def _tool_result(block: Mapping[str, Json]) -> Object:

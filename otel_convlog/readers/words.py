@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from otel_convlog.readers.call_span import CallSpan
     from otel_convlog.readers.parts import Object
 
+_BLOCK = frozenset({"type", "text"})  # one of which a block of content has
+
 
 def last_asked(span: CallSpan) -> str:
     """Return the text of the last message of a request, also where it is what a tool gave back; empty without one."""
@@ -95,7 +97,7 @@ def _result(given: Json) -> str:
     if isinstance(given, str):
         read = json_or_none(given) if given[:1] in ("{", "[") else None
         return given if read is None else _result(read)
-    if isinstance(given, list) and given and all(isinstance(item, dict) and "type" in item for item in given):
+    if isinstance(given, list) and given and all(isinstance(item, dict) and _BLOCK & item.keys() for item in given):
         return _text(parts_of({"content": given}))
     return _alike(given) if given is not None else ""
 

@@ -26,10 +26,12 @@ def main(settings: dict[str, Any]) -> None:
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever prints something shall not disturb them
     exporter = ConversationSpanExporter(**settings)
-    while (frame := unpacked(sys.stdin.buffer.read)) is not None:
+    frame: tuple[int, list[tuple[object, ...]] | None] | None = (0, [])  # nothing to do but to say that it is there
+    while frame is not None:
         report = packed(tuple(_done(exporter, *frame)))
         with contextlib.suppress(OSError):  # the proxy has ended; what it has handed over is still to be read
             reports.write(report)
+        frame = unpacked(sys.stdin.buffer.read)
     exporter.shutdown()
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
     from otel_convlog.exporter import ConversationSpanExporter
 
+if sys.platform != "win32":
+    import fcntl
+
 _logger = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 30.0
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
+_PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
 
@@ -43,29 +48,29 @@ _RUN = (
 
 
 class _Sent(NamedTuple):
-    """What the process has been given and has not reported yet; `spans` is None where it was asked to flush."""
+    """What the process has been given, and has not reported yet."""
 
     number: int
-    spans: list[ReadableSpan] | None
+    spans: list[ReadableSpan]
     size_bytes: int
 
 
 class ProcessWriter(SpanExporter):
     """Hands turns to a process that writes them, so that a proxy's own work shares no interpreter lock with it.
 
-    What it has handed over is written even where this process is killed. Should the other one end, it is started anew
-    and gets again what it has not reported as done: the same turn is written once. Spans of instrumentations are
-    assembled where they are made, so as soon as there are any, all is written by this process itself.
+    What it has handed over is written even where this process is killed. Until the other one is there, and where it has
+    ended, this one writes itself: what has not been reported as done is written again, in the place of what may be
+    there. Spans of instrumentations are put together where they are made, so as soon as there are any, all is written
+    by this process.
 
     Args:
-        exporter: Writes what the process cannot, and has the settings for both.
+        exporter: Writes in this process, and has the settings for both.
     """
 
     def __init__(self, exporter: ConversationSpanExporter) -> None:
         self._local = exporter
         self._metrics = ExporterMetrics(self, lambda writer: writer.handed_over_bytes)
         self._writes_itself = False
-        self._closed = False
         self._reset()
         if hasattr(os, "register_at_fork"):
             reset = weakref.WeakMethod(self._leave_to_parent)
@@ -76,6 +81,7 @@ class ProcessWriter(SpanExporter):
         self._lock = threading.RLock()  # for what is sent, in order
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready = False  # whether the process has said that it is there
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._number = 0
@@ -122,11 +128,11 @@ class ProcessWriter(SpanExporter):
         return self._local.concerns(span)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Hand the turns among the spans over. Never raises.
+        """Hand the turns among the spans over, or write them. Never raises.
 
         Returns:
-            SUCCESS when their bytes have been handed to the writer's process, or, where this one writes itself, as
-            `ConversationSpanExporter.export` returns it.
+            SUCCESS when their bytes have been handed to the writer's process; where this one writes itself, what
+            `ConversationSpanExporter.export` returns.
         """
         if not self._writes_itself:
             turns = [span for span in spans if readers.is_turn(span)]
@@ -141,114 +147,89 @@ class ProcessWriter(SpanExporter):
         Returns:
             Whether all turns were with the operating system within the time.
         """
-        return self._flush(timeout_millis / 1e3) and self._local.force_flush()
+        deadline = monotonic() + timeout_millis / 1e3
+        return self._flush(deadline) and self._local.force_flush(max(0, int((deadline - monotonic()) * 1e3)))
 
     def shutdown(self) -> None:
         """Write all that waits, or try a last time, and let the writer's process end."""
-        if not self._flush(_SHUTDOWN_S):
+        deadline = monotonic() + _SHUTDOWN_S
+        if not self._flush(deadline):
             _logger.warning("the writer's process has not written all turns within %.0f s", _SHUTDOWN_S)
         with self._lock:
-            process, self._process = self._process, None
+            process, self._process, self._ready = self._process, None, False
             self._writes_itself = True
         if process is not None:
             _close(process.stdin)
             try:
-                process.wait(_SHUTDOWN_S)
+                process.wait(max(0.0, deadline - monotonic()))
             except subprocess.TimeoutExpired:  # it goes on by itself, and ends when it can
                 _logger.warning("the writer's process %d has not ended yet", process.pid)
         self._local.shutdown()
 
-    def _flush(self, timeout_s: float) -> bool:
-        deadline = monotonic() + timeout_s
-        if self._process is None or not self._send(None):
+    def _flush(self, deadline: float) -> bool:
+        if not self._send(None):
             return True
         number = self._number
         with self._reported:
-            return (
-                self._reported.wait_for(
-                    lambda: self._last.number >= number or self._writes_itself, deadline - monotonic()
-                )
-                and self._last.flushed
+            in_time = self._reported.wait_for(
+                lambda: self._last.number >= number or not self._ready, max(0.0, deadline - monotonic())
             )
+            return in_time and self._last.flushed
 
     def _send(self, spans: list[ReadableSpan] | None) -> bool:
-        """Hand spans over, or, without any, ask for all that waits to be written; return whether that was possible."""
+        """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
         with self._lock:
-            process = self._process or self._start()
-            if process is None:
+            process = self._process
+            if process is None and spans:
+                self._start()
+            if process is None or not self._ready:
                 return False
             self._number += 1
-            frame = _frame(self._number, spans)
+            frame = packed((self._number, None if spans is None else [span_values(span) for span in spans]))
             with self._reported:
-                self._sent.append(_Sent(self._number, spans, len(frame)))
+                self._sent.append(_Sent(self._number, spans or [], len(frame)))
                 self._sent_bytes += len(frame)
-            if not self._write(process, frame):
-                self._send_again()
+            pipe, left = process.stdin, memoryview(frame)
+            try:
+                while pipe is not None and left:
+                    left = left[pipe.write(left) :]
+            except (OSError, ValueError):  # it has ended
+                self._take_back(process)
             return True
 
-    def _write(self, process: subprocess.Popen[bytes], frame: bytes) -> bool:
-        pipe, left = process.stdin, memoryview(frame)
-        try:
-            while pipe is not None and left:
-                left = left[pipe.write(left) :]
-        except (OSError, ValueError):  # it has ended
-            return False
-        return True
-
-    def _start(self) -> subprocess.Popen[bytes] | None:
-        """Start the process; where there can be none, or it ends again and again, this one writes from then on."""
+    def _start(self) -> None:
+        """Start the process, unless it ends again and again; it says when it is there."""
         now = monotonic()
         if len(self._starts) == _MOST_STARTS and now - self._starts[0] < _AT_ONCE_S:
             self._give_up("it ends as soon as it is started")
-            return None
+            return
         self._starts.append(now)
-        settings = self._local.keywords
         try:
             process = subprocess.Popen(  # noqa: S603  this package's own module
-                [sys.executable, "-c", _RUN, json.dumps(sys.path), json.dumps(settings)],
+                [sys.executable, "-c", _RUN, json.dumps(sys.path), json.dumps(self._local.keywords)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,  # a terminal's signals are for the proxy
             )
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             self._give_up(str(error))
-            return None
-        self._written_before += self._last.written
-        self._failed_before += self._last.failed
-        self._last = _NOTHING._replace(number=self._last.number)
+            return
+        _widen(process.stdin)
         try:
             threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
         except RuntimeError as error:  # no more threads; or the interpreter is ending
             _close(process.stdin)
             self._give_up(str(error))
-            return None
+            return
         self._process = process
-        return process
 
     def _give_up(self, why: str) -> None:
-        _logger.warning("turns are written by the proxy's own process, for there is no other: %s", why)
         self._writes_itself = True
-        with self._reported:
-            unwritten = [sent.spans for sent in self._sent if sent.spans is not None]
-            self._sent.clear()
-            self._sent_bytes = 0
-            self._reported.notify_all()
-        for spans in unwritten:
-            self._local.export(spans)
-
-    def _send_again(self) -> None:
-        """Start the process anew, and give it what it has not reported as done: a turn that it has is in its place."""
-        with self._lock:
-            self._process = None
-            while (process := self._start()) is not None:
-                with self._reported:
-                    sent = list(self._sent)
-                if all(self._write(process, _frame(number, spans)) for number, spans, _ in sent):
-                    return
+        _logger.warning("turns are written by the proxy's own process, for there is no other: %s", why)
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        """Take the reports of a process, until it ends; where it should not have, give another what is left."""
+        """Take the reports of a process until it ends, and write what it has not."""
         output = process.stdout
         while output is not None and (values := unpacked(_reader(output))) is not None:
             report = Report(*values)
@@ -256,14 +237,34 @@ class ProcessWriter(SpanExporter):
                 while self._sent and self._sent[0].number <= report.number:
                     self._sent_bytes -= self._sent.popleft().size_bytes
                 self._count(report)
+                self._ready = self._process is process
                 self._reported.notify_all()
-        with self._lock:
-            if self._process is process:
-                _logger.warning("the writer's process %d has ended; another one goes on", process.pid)
-                self._send_again()
+        self._take_back(process)
         process.wait()
         _close(process.stdin)
         _close(process.stdout)
+
+    def _take_back(self, process: subprocess.Popen[bytes]) -> None:
+        """Write here what a process that has ended has not reported as done."""
+        with self._lock:
+            if self._process is process:
+                _logger.warning(
+                    "the writer's process %d has ended; what it has not reported is written here", process.pid
+                )
+                self._process, self._ready = None, False
+            elif self._process is not None:  # another one has been started, and what is sent is that one's
+                return
+            with self._reported:
+                unreported = [sent.spans for sent in self._sent if sent.spans]
+                self._sent.clear()
+                self._sent_bytes = 0
+                self._written_before += self._last.written
+                self._failed_before += self._last.failed
+                self._last = _NOTHING
+                self._number = 0
+                self._reported.notify_all()
+            for spans in unreported:
+                self._local.export(spans)
 
     def _count(self, report: Report) -> None:
         before, self._last = self._last, report
@@ -283,8 +284,11 @@ class ProcessWriter(SpanExporter):
         self._reset()
 
 
-def _frame(number: int, spans: list[ReadableSpan] | None) -> bytes:
-    return packed((number, None if spans is None else [span_values(span) for span in spans]))
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let a pipe take more before it makes who writes wait, where the system can."""
+    if pipe is not None and sys.platform == "linux":
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
@@ -301,8 +305,6 @@ def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
 
 
 def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
+    if pipe is not None:
+        with suppress(OSError):
             pipe.close()
-    except OSError:  # what it could not write any more is given to another process
-        pass

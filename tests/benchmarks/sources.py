@@ -74,6 +74,13 @@ def of_openinference(said: list[tuple[str, str]]) -> ReadableSpan:
     )
 
 
+def of_litellm(said: list[tuple[str, str]]) -> ReadableSpan:
+    messages = [{"role": role, "content": text} for role, text in said]
+    span = finished({"llm.openai.messages": str(messages), "llm.openai.id": "chatcmpl-1"})
+    span._name = "raw_gen_ai_request"
+    return span
+
+
 def measure(name: str, span: ReadableSpan) -> None:
     attributes = span.attributes or {}
     texts = [text for key in (*_CONTENT, *_VALUES) if isinstance(text := attributes.get(key), str)]
@@ -98,6 +105,9 @@ def main() -> None:
         measure(f"openinference, {messages} messages of {size:,} bytes", of_openinference(said))
     for family in ("genai", "traceloop", "openinference"):
         measure(f"{family}, recorded chat", load(SPANS / family / "chat.jsonl")[-1])
+    raw = of_litellm(dialogue(150, 2_000))
+    cost = medians_us({"raw": lambda: _read(raw)}, 20, 1)["raw"]
+    print(f"a raw request of LiteLLM's, 150 messages of 2,000 bytes: {cost / 1000:.1f} ms")
     foreign = finished({f"http.attribute.{number}": number for number in range(15)})
     cost = medians_us({"foreign": lambda: readers.is_call(foreign)}, _ROUNDS, 100)["foreign"]
     print(f"to see that a span with 15 attributes is none of a call: {cost:.2f} µs")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def environment_with(directory: Path, requirements: list[str]) -> Path:
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
-    run(str(python), "-m", "pip", "install", "-q", *requirements)
+    run(str(python), "-m", "pip", "install", "-q", "--no-compile", *requirements)
     return python
 
 

@@ -1,0 +1,195 @@
+"""A process of its own writes, and whatever happens to it costs no turn."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conversation_log import read_document
+from delivery_process import record
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from test_processor import numbers, wait_until
+
+from otel_convlog import ConversationSpanProcessor
+from otel_convlog.writer import ProcessWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are those of POSIX systems")
+
+
+@pytest.fixture
+def processor(tmp_path: Path, no_sdk: None) -> Iterator[ConversationSpanProcessor]:  # noqa: ARG001
+    processor = ConversationSpanProcessor(directory=tmp_path, writer="process")
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    trace.set_tracer_provider(provider)
+    yield processor
+    provider.shutdown()
+
+
+def writer_of(processor: ConversationSpanProcessor) -> ProcessWriter:
+    assert isinstance(processor.exporter, ProcessWriter)
+    return processor.exporter
+
+
+def begin(processor: ConversationSpanProcessor) -> subprocess.Popen[bytes]:
+    """Let the process begin with a turn, and wait until it is there."""
+    record(-1, 1)
+    writer = writer_of(processor)
+    wait_until(lambda: writer._ready)
+    process = writer._process
+    assert process is not None
+    return process
+
+
+def test_turns_are_written_by_another_process(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    process = begin(processor)
+    record(0, 100)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(100))
+    writer = writer_of(processor)
+    assert writer._local.turns_written == 1  # the one from before it was there
+    assert writer.turns_written == 101
+    assert writer.turns_failed == writer.waiting_bytes == 0
+    processor.shutdown()
+    assert process.wait(20) == 0
+
+
+def test_what_it_writes_is_what_a_thread_writes(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    begin(processor)
+    record(0, 1)
+    assert processor.force_flush()
+    (path,) = tmp_path.glob("*/c0.json")
+    (turn,) = read_document(path)["turns"]
+    assert turn["otel"]["service_name"].startswith("unknown_service")
+    assert turn["otel"]["complete"] is True
+    assert turn["otel"]["parent_span_id"] is None
+    assert turn["client_request"]["messages"] == [{"role": "user", "content": "x" * 5_000}]
+
+
+def test_a_process_that_is_killed_costs_no_turn(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    recorded = 0
+    for _ in range(5):
+        process = begin(processor)
+        record(recorded, 100)
+        process.kill()
+        record(recorded + 100, 100)
+        recorded += 200
+        assert processor.force_flush()
+        writer_of(processor)._starts.clear()  # which would be too many in so short a time
+    assert numbers(tmp_path) == Counter(range(recorded))
+
+
+def test_a_process_that_hangs_does_not_hold_up_who_ends_a_turn(
+    processor: ConversationSpanProcessor, tmp_path: Path
+) -> None:
+    process = begin(processor)
+    process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    record(0, 1_000)  # five megabytes: more than a pipe takes
+    assert not processor.force_flush(200)
+    assert time.monotonic() - started < 15
+    process.send_signal(signal.SIGCONT)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(1_000))
+
+
+def test_signals_for_the_proxy_do_not_end_it(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    process = begin(processor)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+    record(0, 50)
+    assert processor.force_flush()
+    assert process.poll() is None
+    assert numbers(tmp_path) == Counter(range(50))
+
+
+def test_where_there_can_be_no_process_this_one_writes(
+    processor: ConversationSpanProcessor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    record(0, 50)
+    assert processor.force_flush()
+    record(50, 50)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(100))
+    assert caplog.text.count("turns are written by the proxy's own process") == 1
+
+
+def test_a_process_that_ends_at_once_again_and_again_is_started_no_more(
+    processor: ConversationSpanProcessor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("otel_convlog.writer.parent._RUN", "raise SystemExit(1)")
+    for number in range(8):
+        record(number, 1)
+        assert processor.force_flush()
+        wait_until(lambda: writer_of(processor)._process is None)
+    assert numbers(tmp_path) == Counter(range(8))
+    assert "it ends as soon as it is started" in caplog.text
+
+
+def test_spans_of_instrumentations_are_put_together_here(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    begin(processor)
+    record(0, 5)
+    attributes: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "m",
+        "gen_ai.input.messages": '[{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]',
+        "gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "text", "content": "ho"}]}]',
+    }
+    with trace.get_tracer("opentelemetry.instrumentation.openai").start_as_current_span("chat m") as span:
+        span.set_attributes(attributes)
+    record(5, 5)
+    assert processor.force_flush()
+    found = [turn for path in tmp_path.glob("*/*.json") for turn in read_document(path)["turns"]]
+    assert len(found) == 12
+    assert len({turn["turn_id"] for turn in found}) == 12
+
+
+def test_it_ends_with_its_proxy(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from delivery_process import record, set_up; from opentelemetry import trace\n"
+        f"set_up({str(tmp_path)!r}, 'process'); record(0, 20)\n"
+        "(processor,) = trace.get_tracer_provider()._active_span_processor._span_processors\n"
+        "while processor.queue_bytes: time.sleep(0.01)\n"
+        "print(processor.exporter._process.pid, flush=True); sys.stdin.read()"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as proxy:
+        assert proxy.stdout is not None
+        pid = int(proxy.stdout.readline())
+        os.kill(pid, 0)  # it is there
+        proxy.kill()
+    wait_until(lambda: not _runs(pid))
+    assert not _runs(pid)
+    assert numbers(tmp_path) == Counter(range(20))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        # One that has ended, and nobody has asked for it.
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True

@@ -29,6 +29,7 @@ HEADER: Final = "x-convlog-content"
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,119}")
 _ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}|\d{3}")
 _FIGURE = re.compile(r".*(?:_tokens|TokenCount|_count|_ms)")
+_LARGEST_FIGURE = 10_000_000_000
 _EVENT_TEXT = "[str]"
 
 
@@ -148,9 +149,11 @@ def _shape(value: Json, key: str = "", *, sized: bool = True) -> Json:
     if isinstance(value, str):
         known = value in WORDS.get(key, ()) or (key in _MODEL_KEYS and _MODEL.fullmatch(value))
         return value if known else _size(value, sized=sized)
-    if value is None or key in FIGURES or _FIGURE.fullmatch(key):
-        return value
-    return _kind(value)
+    if value is None or isinstance(value, bool):
+        return value if value is None or key in FIGURES else _kind(value)
+    # Not a number of a card or a telephone, wherever it stands; a time in seconds or a count is smaller.
+    known = (key in FIGURES or _FIGURE.fullmatch(key)) and abs(value) < _LARGEST_FIGURE
+    return value if known else _kind(value)
 
 
 _MODEL_KEYS = frozenset({"model", "modelVersion", "model_version"})

@@ -78,6 +78,21 @@ def test_what_a_name_tells_of_is_taken_out(name: str) -> None:
     assert _clean(clean) == clean
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_other_secrets_of_the_same_formats_are_found(seed: int) -> None:
+    source = random.Random(seed)
+    named = make_named(seed)
+    texts = [(secret, secret) for secret in make_tokens(seed).values()] + list(named.values())
+    for text, secret in texts:
+        for around in (text, f"see {text} there", json.dumps({"a": f"line\n{text}\n"})):
+            clean = _clean(around)
+            assert not [part for part in _raw_parts(secret) if part in clean], around
+            assert may_hold_secret(to_indented_json({"q": [around]}))
+        cut = source.randrange(1, len(text))
+        events: list[Any] = [_openai_chunk(piece) for piece in ("see ", text[:cut], text[cut:], " there")]
+        assert secret not in _texts(clean_events(events, _changes))
+
+
 @pytest.mark.parametrize("levels", range(4))
 @pytest.mark.parametrize("name", [*_TOKENS, *_NAMED])
 def test_a_secret_is_found_in_json_in_json(name: str, levels: int) -> None:

@@ -42,7 +42,9 @@ _PATTERNS: dict[str, list[tuple[rules.Token, re.Pattern[str]]]] = {}
 for _token in rules.TOKENS:
     for _beginning in _token.beginnings:
         _PATTERNS.setdefault(_beginning, []).append((_token, re.compile(re.escape(_beginning) + _token.rest)))
-_LONGEST_FIRST = sorted(_PATTERNS, key=len, reverse=True)
+_LONGEST_FIRST: dict[str, list[str]] = {}  # by their first two letters
+for _beginning in sorted(_PATTERNS, key=len, reverse=True):
+    _LONGEST_FIRST.setdefault(_beginning[:2], []).append(_beginning)
 _BEGINNING = re.compile("|".join(map(re.escape, _PATTERNS)))
 
 
@@ -68,7 +70,6 @@ _SUSPICIOUS = re.compile(
             *(_in_run(beginning, token.rest) for token in rules.TOKENS for beginning in token.beginnings),
             *("T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
             r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20}",
-            *("-----BEGIN", "PRIVATE KEY", "Private-Lines"),
         )
     ).encode()
 )
@@ -168,7 +169,7 @@ def _token_at(text: str, start: int, rejected: dict[rules.Token, int]) -> Found 
         rejected: To where there is no key of a kind: what does not look right as a whole does not either in part.
     """
     begins_word = _begins_word(text, start)
-    for beginning in _LONGEST_FIRST:
+    for beginning in _LONGEST_FIRST[text[start : start + 2]]:
         if not text.startswith(beginning, start) or not (begins_word or _is_distinct(beginning)):
             continue
         for token, pattern in _PATTERNS[beginning]:
@@ -293,6 +294,8 @@ def _has_word(data: bytes, low: bytes) -> bool:
         if match and rules.is_bearer(match["secret"].decode()):
             return True
         start = low.rfind(b"bearer", 0, start)
+    if any(data.rfind(mark.encode()) >= 0 for mark in rules.PRIVATE_KEY_MARKS):
+        return True
     start = data.find(b"~")
     while start >= 0:
         if data[start - 1 : start] == b"Q":

@@ -18,8 +18,9 @@ from made_up_secrets import make_named, make_tokens
 
 import otel_convlog
 from otel_convlog.jsontext import to_indented_json, to_json
+from otel_convlog.redaction.found import replaced
 from otel_convlog.redaction.streams import Edit, clean_events, edited
-from otel_convlog.redaction.texts import find_secrets, may_hold_secret, replaced
+from otel_convlog.redaction.texts import find_secrets, may_hold_secret
 
 _TOKENS = make_tokens()
 _NAMED = make_named()

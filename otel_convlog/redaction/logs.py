@@ -6,7 +6,8 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
-from otel_convlog.redaction.texts import find_secrets, replaced
+from otel_convlog.redaction.found import replaced
+from otel_convlog.redaction.texts import find_secrets
 
 if TYPE_CHECKING:
     from logging import LogRecord

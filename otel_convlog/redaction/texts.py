@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from otel_convlog.redaction import rules
+from otel_convlog.redaction.found import Found, without_overlap
 from otel_convlog.redaction.urls import is_secret_parameter, secrets_in_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _SHORTEST_RUN = 20
 _SHORTEST_SECRET = 8
@@ -97,30 +98,6 @@ _END_OF_URL = re.compile(rb"[\s\"'<>`\\]")
 _LONGEST_USER = 2100
 
 
-class Found(NamedTuple):
-    """A secret in a text: where, and of what kind."""
-
-    start: int
-    end: int
-    kind: str
-
-
-def replaced(text: str, secrets: Iterable[Found]) -> str:
-    """Return a text with ``[REDACTED:kind]`` in the place of its secrets, which do not overlap and are in order."""
-    pieces: list[str] = []
-    end = 0
-    for secret in secrets:
-        pieces += (text[end : secret.start], mark(secret.kind))
-        end = secret.end
-    pieces.append(text[end:])
-    return "".join(pieces)
-
-
-def mark(kind: str) -> str:
-    """Return what stands in the place of a secret."""
-    return f"[REDACTED:{kind}]"
-
-
 def find_secrets(text: str) -> list[Found]:
     """Return the secrets in a text, in order, none overlapping another."""
     if len(text) < _SHORTEST_RUN and (len(text) < _SHORTEST_SECRET or _IN_SHORT.search(text) is None):
@@ -136,17 +113,6 @@ def find_secrets(text: str) -> list[Found]:
         found = [one for one in found if not any(start <= one.start < end for start, end in data)]
     found += [Found(start, end, "url") for start, end in secrets_in_urls(text)]
     return without_overlap(found)
-
-
-def without_overlap(found: Iterable[Found]) -> list[Found]:
-    """Return secrets in order, those that overlap as one of the kind of the first."""
-    kept: list[Found] = []
-    for one in sorted(found, key=lambda one: (one.start, -one.end)):
-        if kept and one.start < kept[-1].end:
-            kept[-1] = kept[-1]._replace(end=max(kept[-1].end, one.end))
-        else:
-            kept.append(one)
-    return kept
 
 
 def _tokens(text: str) -> Iterator[Found]:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from otel_convlog.jsontext import to_json
 from otel_convlog.record import IdentifiedTurn, StreamEvents
 from otel_convlog.redaction import rules
+from otel_convlog.redaction.found import Found, mark, replaced, without_overlap
 from otel_convlog.redaction.headers import header_name, sanitize_headers
 from otel_convlog.redaction.hook import BoundedCaller, HookError
 from otel_convlog.redaction.patterns import TURN_S, PatternTimeoutError, UserPatterns
 from otel_convlog.redaction.streams import Edit, clean_events
-from otel_convlog.redaction.texts import Found, find_secrets, mark, may_hold_secret, replaced, without_overlap
+from otel_convlog.redaction.texts import find_secrets, may_hold_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -18,7 +18,8 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog.assembly.assembler import TICK_S, Assembler
-from otel_convlog.content import FULL, without_content
+from otel_convlog.content import without_content
+from otel_convlog.content_modes import FULL
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns

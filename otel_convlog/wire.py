@@ -57,11 +57,13 @@ class Body:
         """Keep the next bytes."""
         if not piece:
             return
-        kept = self._most_bytes - self._size
-        self._size += len(piece)
-        if kept > 0:
-            self._pieces.append(bytes(piece[:kept]))  # of bytes no copy is made
-            self._times_ns.append(perf_counter_ns())
+        self._size = size = self._size + len(piece)
+        if size > self._most_bytes:
+            piece = piece[: max(0, len(piece) - (size - self._most_bytes))]
+            if not piece:
+                return
+        self._pieces.append(piece if type(piece) is bytes else bytes(piece))
+        self._times_ns.append(perf_counter_ns())
 
     @property
     def size(self) -> int:

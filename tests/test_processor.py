@@ -281,7 +281,7 @@ def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa:
 # 50 ms is enough for the writer, unless the machine is busy with something else.
 _PAUSES_S = (0.05, 0.5, 2.0)
 _LOSES_NOTHING = {
-    "ours": {"exit", "exception", "SIGINT", "SIGTERM", "os._exit"},
+    "ours": {"exit", "exception", "SIGINT", "SIGTERM", "os._exit", "SIGKILL"},
     "process": {"exit", "exception", "SIGINT", "SIGTERM", "os._exit", "SIGKILL"},
     "batch": {"exit", "exception", "SIGINT"},
 }
@@ -292,6 +292,7 @@ _LOSES_NOTHING = {
     [
         *((processor, way) for processor in ("ours", "process", "batch") for way in ("exit", "exception", "SIGINT")),
         *((processor, way) for processor in ("ours", "process", "batch") for way in ("SIGTERM", "os._exit")),
+        ("ours", "SIGKILL"),
         ("process", "SIGKILL"),
         ("batch", "SIGKILL"),
     ],

@@ -64,7 +64,7 @@ def _trace_config() -> Any:
 
 
 async def _begin(_session: Any, context: SimpleNamespace, params: Any) -> None:
-    context.attempt = begin_attempt(params.method, str(params.url), params.headers)
+    context.attempt = begin_attempt(params.method, params.url, params.headers)
 
 
 async def _see_headers(session: Any, context: SimpleNamespace, params: Any) -> None:

@@ -116,7 +116,13 @@ class _Exchange:
         """Send a message on, and then look at it."""
         await self._send(message)
         try:
-            self._look_at(message)
+            if message["type"] != "http.response.body":
+                self._begin_answer(message)
+                return
+            if self._answer is not None:
+                self._answer.add(message.get("body", b""))
+            if not message.get("more_body"):
+                self._end(None)
         except Exception:
             _logger.warning("an answer could not be recorded", exc_info=True)
 
@@ -125,19 +131,13 @@ class _Exchange:
         if not self._ended:
             self._end(CLIENT_LEFT if self._client_left else problem or UNFINISHED)
 
-    def _look_at(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.body":
-            if self._answer is not None:
-                self._answer.add(message.get("body", b""))
-            if not message.get("more_body", False):
-                self._end(None)
-        elif kind == "http.response.start":
+    def _begin_answer(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
             headers = message.get("headers", ())
             self._answer = self._turn.respond(
                 int(message["status"]), _header(headers, b"content-type"), _header(headers, b"content-encoding")
             )
-        elif kind == "http.response.pathsend":  # a file, which the server sends itself
+        elif message["type"] == "http.response.pathsend":  # a file, which the server sends itself
             self._end(None)
 
     def _end(self, problem: Problem | None) -> None:

@@ -55,7 +55,7 @@ def _recording(module: ModuleType, original: Callable[..., Any]) -> Callable[...
 
     @functools.wraps(original)
     def handle_request(self: Any, request: Any) -> Any:
-        attempt = begin_attempt(request.method, str(request.url), request.headers)
+        attempt = begin_attempt(request.method, request.url, request.headers, request.headers.raw)
         if attempt is None:
             return original(self, request)
         _see_body(request, attempt, passing)
@@ -75,7 +75,7 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
 
     @functools.wraps(original)
     async def handle_async_request(self: Any, request: Any) -> Any:
-        attempt = begin_attempt(request.method, str(request.url), request.headers)
+        attempt = begin_attempt(request.method, request.url, request.headers, request.headers.raw)
         if attempt is None:
             return await original(self, request)
         _see_body(request, attempt, passing)

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt | None:
+def begin_attempt(method: str, url: object, headers: Mapping[str, str], shown: object = None) -> Attempt | None:
     """Begin to record a request. Never raises.
 
     Args:
         method: Its method; only a POST asks a model something.
-        url: Where it goes.
+        url: Where it goes; its ``str()`` counts.
         headers: Its headers; their names are asked for in small letters, so they must not care.
+        shown: The same in another form, where that is cheaper to read.
 
     Returns:
         What takes its body and its answer; None where it is none of a turn's, or has a body of another kind than JSON.
@@ -38,10 +39,11 @@ def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt 
         if not _is_json(headers.get("content-type", "")):
             return None
         options = _options()
-        matched = options.routes.match(urlsplit(url).path)
+        text = str(url)
+        matched = options.routes.match(urlsplit(text).path)
         attempt = Attempt(
-            url,
-            headers,
+            text,
+            headers if shown is None else shown,
             headers.get("content-encoding", ""),
             backend=matched.route.backend if matched is not None else "",
             model=matched.model if matched is not None else "",

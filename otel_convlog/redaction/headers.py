@@ -67,7 +67,7 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
     for pair in _pairs(headers):
         try:
             name, value = pair
-            text, known = _known(name, more)
+            text, known = _known(bytes(name) if type(name) is bytearray else name, more)
             shown = known.shown(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret

@@ -27,8 +27,6 @@ from examples.asgi import serve  # noqa: E402  after its place is known
 from examples.proxy.captured import create_app  # noqa: E402  as above
 from examples.serving import ProxyOptions  # noqa: E402  as above
 
-_CLIENTS = 8
-_PACED_CLIENTS = 40
 _PACE_S = 0.01
 _ROUNDS = 7
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n%s\r\n\r\n"
@@ -104,25 +102,26 @@ class _Case(NamedTuple):
     size_bytes: int
     stream: bool = False
     paced: bool = False
+    clients: int = 8  # at once
 
 
 _CASES = (
     _Case("2 KB, plain", 800, 2_000),
     _Case("50 KB, plain", 400, 50_000),
     _Case("2 KB, 100 events", 160, 2_000, stream=True),
-    _Case("the same, paced", 160, 2_000, stream=True, paced=True),
+    _Case("the same, paced", 160, 2_000, stream=True, paced=True, clients=40),
+    _Case("the same, one client", 60, 2_000, stream=True, clients=1),
 )
 
 
 async def _load(port: int, case: _Case) -> tuple[float, list[float]]:
     """Ask with several clients at once; return requests a second, and the time to the first byte of each, in ms."""
     first_ms: list[float] = []
-    clients = _PACED_CLIENTS if case.paced else _CLIENTS
     model = "paced" if case.paced else "m"
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-        for request in range(case.requests // clients):
+        for request in range(case.requests // case.clients):
             question = f"{time.time_ns()} {number} {request} " + "lorem ipsum " * (case.size_bytes // 12)
             body = json.dumps(
                 {"model": model, "stream": case.stream, "messages": [{"role": "user", "content": question}]}
@@ -139,7 +138,7 @@ async def _load(port: int, case: _Case) -> tuple[float, list[float]]:
         writer.close()
 
     started = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(clients)))
+    await asyncio.gather(*(client(number) for number in range(case.clients)))
     return case.requests / (time.perf_counter() - started), first_ms
 
 

@@ -69,7 +69,7 @@ _SUSPICIOUS = re.compile(
     "|".join(
         (
             *(_in_run(beginning, token.rest) for token in rules.TOKENS for beginning in token.beginnings),
-            *("T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
+            *("PuTTY-User-Key", "T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
             r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20}",
         )
     ).encode()
@@ -260,7 +260,7 @@ def _has_word(data: bytes, low: bytes) -> bool:
         if match and rules.is_bearer(match["secret"].decode()):
             return True
         start = low.rfind(b"bearer", 0, start)
-    if any(data.rfind(mark.encode()) >= 0 for mark in rules.PRIVATE_KEY_MARKS):
+    if data.rfind(b"PRIVATE KEY") >= 0:
         return True
     start = data.find(b"~")
     while start >= 0:

@@ -393,6 +393,7 @@ def test_a_server_that_is_stopped_has_written_its_turns(server: str, processor: 
         try:
             for number in range(TURNS):
                 _ask(port, number)
+            time.sleep(_PAUSES_S[1])  # uvicorn ends by the signal that it got, which runs no exit hooks
         finally:
             process.terminate()
             process.wait(30)

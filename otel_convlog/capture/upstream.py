@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def begin_attempt(method: str, url: object, headers: Mapping[str, str], shown: object = None) -> Attempt | None:
+def begin_attempt(method: object, url: object, headers: Mapping[str, object], shown: object = None) -> Attempt | None:
     """Begin to record a request. Never raises.
 
     Args:
@@ -36,15 +36,15 @@ def begin_attempt(method: str, url: object, headers: Mapping[str, str], shown: o
         turn = current_turn()
         if turn is None or method != "POST" or context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
             return None
-        if not _is_json(headers.get("content-type", "")):
+        if not _is_json(_text(headers.get("content-type", ""))):
             return None
+        text = _text(url)
         options = _options()
-        text = str(url)
         matched = options.routes.match(urlsplit(text).path)
         attempt = Attempt(
             text,
             headers if shown is None else shown,
-            headers.get("content-encoding", ""),
+            _text(headers.get("content-encoding", "")),
             backend=matched.route.backend if matched is not None else "",
             model=matched.model if matched is not None else "",
             event_type=matched.route.unnamed_event if matched is not None else "event",
@@ -59,6 +59,11 @@ def begin_attempt(method: str, url: object, headers: Mapping[str, str], shown: o
 @cache
 def _options() -> CaptureOptions:
     return CaptureOptions.resolve()
+
+
+def _text(value: object) -> str:
+    """Return text; requests takes bytes for it too."""
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _is_json(content_type: str) -> bool:

@@ -81,6 +81,7 @@ def burst(turns: int, conversations: int = 5) -> None:
         thread.join()
 
 
+@pytest.mark.crash
 def test_a_burst_is_written_however_slow_the_disk(
     provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

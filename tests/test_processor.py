@@ -402,6 +402,7 @@ def test_a_server_that_is_stopped_has_written_its_turns(server: str, processor: 
     assert numbers(tmp_path) == Counter(range(TURNS))
 
 
+@pytest.mark.crash
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 @pytest.mark.parametrize("writer", ["thread", "process"])
 def test_forks_in_every_phase_of_an_export_lose_nothing(writer: str, provider: TracerProvider, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +75,11 @@ def turns_in(directory: Path) -> list[dict[str, Any]]:
 def wait_for_turns(directory: Path, count: int) -> list[dict[str, Any]]:
     """Wait until a log holds so many turns."""
     deadline = time.monotonic() + 30
-    while len(turns := turns_in(directory)) < count and time.monotonic() < deadline:
+    turns: list[dict[str, Any]] = []
+    while len(turns) < count and time.monotonic() < deadline:
         time.sleep(0.05)
+        with suppress(ValueError, AssertionError):  # a file is being written at this moment
+            turns = turns_in(directory)
     return turns
 
 

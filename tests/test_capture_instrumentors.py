@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -49,3 +50,17 @@ def test_an_instrumentor_changes_its_library_and_changes_it_back(name: str) -> N
 def test_an_instrumentor_says_what_it_needs(name: str) -> None:
     (requirement,) = load(name)().instrumentation_dependencies()
     assert Requirement(requirement).name == name
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_an_instrumentor_of_a_library_that_is_not_there_does_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrumentor = load(name)()
+    for module in list(sys.modules):
+        if module.partition(".")[0] in (name, "httpx2"):
+            monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    instrumentor.instrument(skip_dep_check=True)  # as the loader does it
+    instrumentor.uninstrument()

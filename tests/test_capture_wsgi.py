@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from otel_convlog import ConversationSpanExporter
-from otel_convlog.capture import ConvlogWSGIMiddleware
+from otel_convlog.capture import ConvlogMiddleware, ConvlogWSGIMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,6 +120,28 @@ def test_an_answer_that_is_never_read_is_a_turn(log: Path) -> None:
     pieces = ConvlogWSGIMiddleware(by_position)({"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/messages"}, no_writing)
     del pieces
     assert turns_in(log)[0]["error"]["type"] == "client_disconnected"
+
+
+def test_a_request_that_comes_through_a_bridge_is_one_turn(log: Path) -> None:
+    class Bridge:
+        """Does what such libraries do: an ASGI application that lets a WSGI one answer, in a thread."""
+
+        async def __call__(self, scope: Any, _: Any, send: Any) -> None:
+            environ = {"REQUEST_METHOD": "POST", "SCRIPT_NAME": "/old", "PATH_INFO": scope["path"].removeprefix("/old")}
+            pieces = await asyncio.to_thread(ConvlogWSGIMiddleware(by_position), environ, no_writing)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"".join(pieces)})
+
+    async def send(_: Any) -> None:
+        """Take it."""
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "POST", "path": "/old/v1/messages", "headers": []}
+    asyncio.run(ConvlogMiddleware(Bridge())(scope, receive, send))
+    (turn,) = turns_in(log)
+    assert turn["client_response"] == {"id": "r"}
 
 
 def read_into(stream: Any) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 
-from otel_convlog.capture.captured_turn import CLIENT_LEFT, UNFINISHED, CapturedTurn, Problem
+from otel_convlog.capture.captured_turn import CLIENT_LEFT, UNFINISHED, CapturedTurn, Entrance, Problem
 from otel_convlog.capture.options import CaptureOptions
 from otel_convlog.tracer import can_record
 
@@ -77,13 +77,14 @@ def _begin(scope: Scope, options: CaptureOptions) -> CapturedTurn | None:
     """Begin a turn; None for a request that is none, or is recorded already."""
     if scope["type"] != "http" or scope.get("method") != "POST" or _MARK in scope or not can_record():
         return None
-    matched = options.routes.match(str(scope.get("path", "")))
-    if matched is None:
+    entrance = Entrance("asgi", str(scope.get("path", "")))
+    matched = options.routes.match(entrance.path)
+    if matched is None or entrance.is_inner:
         return None
     scope[_MARK] = True
     headers = scope.get("headers", ())
     named = {_text(name).lower(): _text(value) for name, value in headers}
-    turn = CapturedTurn(matched, headers, named, options.most_bytes)
+    turn = CapturedTurn(entrance, matched, headers, named, options.most_bytes)
     return turn if turn.recording else None
 
 

@@ -6,7 +6,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import propagate, trace
-from opentelemetry.context import get_current
+from opentelemetry.context import create_key, get_current, get_value, set_value
 
 from otel_convlog import attributes as names
 from otel_convlog.attempts import json_of_body
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _FIRST_ERROR_STATUS = 400
 
+_ENTRANCE = create_key("convlog-entrance")
+
 
 class Problem(NamedTuple):
     """What kept an answer from its end.
@@ -47,21 +49,53 @@ CLIENT_LEFT = Problem("client_disconnected", "the client left before the answer 
 UNFINISHED = Problem("unfinished", "the application has not ended its answer")
 
 
+class Entrance(NamedTuple):
+    """Where a request has come in.
+
+    Attributes:
+        interface: ``asgi`` or ``wsgi``.
+        path: Its path.
+    """
+
+    interface: str
+    path: str
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether the other interface's middleware records the request: a bridge brings it from there to here."""
+        outer = get_value(_ENTRANCE)
+        return isinstance(outer, Entrance) and outer.interface != self.interface and outer.path == self.path
+
+
 class CapturedTurn(Turn):
     """Records what a client sends and what it is answered while both pass, whole or streamed.
 
     Where the application records a turn of its own for the request, that takes this one's place.
 
     Args:
-        matched: Which API the request is to.
+        entrance: Where the request has come in.
+        matched: Which API it is to.
         headers: The request's headers, as `sanitize_headers` takes them.
         named: The same by their names in small letters.
         most_bytes: How much of a body is kept.
     """
 
-    __slots__ = ("_answer", "_came_with", "_headers", "_matched", "_most_bytes", "_request", "_status", "_successor")
+    __slots__ = (
+        "_answer",
+        "_came_with",
+        "_entrance",
+        "_headers",
+        "_matched",
+        "_most_bytes",
+        "_request",
+        "_status",
+        "_successor",
+    )
 
-    def __init__(self, matched: Matched, headers: object, named: Mapping[str, str], most_bytes: int) -> None:
+    def __init__(
+        self, entrance: Entrance, matched: Matched, headers: object, named: Mapping[str, str], most_bytes: int
+    ) -> None:
+        self._entrance = entrance
         self._matched = matched
         self._headers: object = {}
         self._came_with = _context_of(named)
@@ -82,7 +116,7 @@ class CapturedTurn(Turn):
     @property
     def context(self) -> Context:
         """The context in which the application is to answer: this turn is the current one there."""
-        return within(self, self.span, self._came_with)
+        return set_value(_ENTRANCE, self._entrance, within(self, self.span, self._came_with))
 
     def _start_span(self, tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
         """Start the span in the client's trace; where that one is not recorded, in a trace of its own."""

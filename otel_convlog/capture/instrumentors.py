@@ -6,6 +6,8 @@ fellows in ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` switch one off.
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # not checked there
@@ -16,7 +18,18 @@ from otel_convlog.capture.httpx_client import instrument_httpx, uninstrument_htt
 from otel_convlog.capture.requests_client import instrument_requests, uninstrument_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+
+
+_logger = logging.getLogger(__name__)
+
+
+def _where_installed(instrument: Callable[[], None]) -> None:
+    """Switch a hook on. Not all releases of the loader ask whether its library is there, and some then stop."""
+    try:
+        instrument()
+    except ModuleNotFoundError as error:
+        _logger.debug("nothing is instrumented: %s", error)
 
 
 class HttpxInstrumentor(BaseInstrumentor):
@@ -27,7 +40,7 @@ class HttpxInstrumentor(BaseInstrumentor):
         return ("httpx >= 0.27",)
 
     def _instrument(self, **_: Any) -> None:
-        instrument_httpx()
+        _where_installed(instrument_httpx)
 
     def _uninstrument(self, **_: Any) -> None:
         uninstrument_httpx()
@@ -41,7 +54,7 @@ class RequestsInstrumentor(BaseInstrumentor):
         return ("requests >= 2.31",)
 
     def _instrument(self, **_: Any) -> None:
-        instrument_requests()
+        _where_installed(instrument_requests)
 
     def _uninstrument(self, **_: Any) -> None:
         uninstrument_requests()
@@ -55,7 +68,7 @@ class AiohttpInstrumentor(BaseInstrumentor):
         return ("aiohttp >= 3.9",)
 
     def _instrument(self, **_: Any) -> None:
-        instrument_aiohttp()
+        _where_installed(instrument_aiohttp)
 
     def _uninstrument(self, **_: Any) -> None:
         uninstrument_aiohttp()
@@ -72,7 +85,7 @@ class _FrameworkInstrumentor(BaseInstrumentor):
         return (self.dependency,)
 
     def _instrument(self, **_: Any) -> None:
-        instrument_framework(self.framework)
+        _where_installed(partial(instrument_framework, self.framework))
 
     def _uninstrument(self, **_: Any) -> None:
         uninstrument_framework(self.framework)

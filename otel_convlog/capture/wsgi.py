@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 
-from otel_convlog.capture.captured_turn import CLIENT_LEFT, CapturedTurn, Problem
+from otel_convlog.capture.captured_turn import CLIENT_LEFT, CapturedTurn, Entrance, Problem
 from otel_convlog.capture.options import CaptureOptions
 from otel_convlog.tracer import can_record
 
@@ -89,12 +89,13 @@ def _begin(environ: Environ, options: CaptureOptions) -> CapturedTurn | None:
         return None
     # As the standard has it, the bytes of the path stand there as characters of Latin-1.
     path = (str(environ.get("SCRIPT_NAME", "")) + str(environ.get("PATH_INFO", ""))).encode("latin-1", "replace")
-    matched = options.routes.match(path.decode("utf-8", "replace"))
-    if matched is None:
+    entrance = Entrance("wsgi", path.decode("utf-8", "replace"))
+    matched = options.routes.match(entrance.path)
+    if matched is None or entrance.is_inner:
         return None
     environ[_MARK] = True
     headers = _headers(environ)
-    turn = CapturedTurn(matched, headers, headers, options.most_bytes)
+    turn = CapturedTurn(entrance, matched, headers, headers, options.most_bytes)
     return turn if turn.recording else None
 
 

@@ -118,9 +118,9 @@ class SentRequest:
         whole: Whether that is all of it.
     """
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, known: tuple[str, Json] | None) -> None:
         body = attempt.body.read()
-        text, value = json_of_body(body.text)
+        text, value = known if known is not None and known[0] == body.text else json_of_body(body.text)
         request = value if isinstance(value, dict) else {}
         model = request.get("model")
         self.attempt = attempt
@@ -148,12 +148,16 @@ class Upstream(NamedTuple):
     error: dict[str, Json] | None
 
 
-def describe(attempts: Sequence[Attempt]) -> Upstream:
+def describe(attempts: Sequence[Attempt], known: tuple[str, Json] | None = None) -> Upstream:
     """Return what a turn's span says of its upstream calls: of the last one singly, of those before it together.
 
     Calls that ask no model anything are left out, unless there are no others.
+
+    Args:
+        attempts: The calls, one at least.
+        known: The JSON of the client's request, and what it says: many proxies send it upstream as it is.
     """
-    requests = [SentRequest(attempt) for attempt in attempts]
+    requests = [SentRequest(attempt, known) for attempt in attempts]
     *earlier, last = [request for request in requests if request.asks] or requests
     attempt = last.attempt
     fields: dict[str, AttributeValue] = {names.UPSTREAM_REQUEST: last.text, names.TARGET_URL: attempt.url}

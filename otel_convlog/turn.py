@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from otel_convlog.attempts import Attempt
+    from otel_convlog.jsontext import Json
     from otel_convlog.wire import Answer
 
 _logger = logging.getLogger(__name__)
@@ -339,7 +340,7 @@ class Turn:
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
         fields: dict[str, AttributeValue] = {**figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
-        upstream = attempts.describe(list(self._attempts)) if self._attempts else None
+        upstream = attempts.describe(list(self._attempts), self._known_request()) if self._attempts else None
         if upstream is not None:
             fields.update(upstream.fields)
             if upstream.error is not None:
@@ -362,6 +363,10 @@ class Turn:
                 span.add_event(name, self._event_attributes(list(events)), end_time)
             elif stream is not None:
                 span.add_event(name, self._wire_attributes(stream), end_time)
+
+    def _known_request(self) -> tuple[str, Json] | None:
+        """Return the JSON of the client's request, and what it says, where that is at hand."""
+        return None
 
     def _client_stream(self) -> Answer | None:
         """Return what the client was streamed, as it was on the wire, where that is known."""

@@ -85,6 +85,7 @@ class CapturedTurn(Turn):
         "_came_with",
         "_entrance",
         "_headers",
+        "_known",
         "_matched",
         "_most_bytes",
         "_request",
@@ -101,6 +102,7 @@ class CapturedTurn(Turn):
         self._came_with = _context_of(named)
         self._most_bytes = most_bytes
         self._request: Body | None = Body(named.get("content-encoding", ""), most_bytes)  # None: all of it has passed
+        self._known: tuple[str, Json] | None = None
         self._answer: Answer | None = None
         self._status = 0
         self._successor: Turn | None = None
@@ -160,7 +162,7 @@ class CapturedTurn(Turn):
         if request is None or self._span is None:
             return
         body = request.read()
-        text, value = json_of_body(body.text)
+        text, value = self._known = json_of_body(body.text)
         self._fields[names.CLIENT_REQUEST] = text
         self._note_raw(names.CLIENT_REQUEST, whole=body.whole and (whole or not request.size))
         if not isinstance(value, dict):
@@ -232,6 +234,9 @@ class CapturedTurn(Turn):
             if found:
                 self._fields[name] = attribute_text(found)
         return glance
+
+    def _known_request(self) -> tuple[str, Json] | None:
+        return self._known
 
     def _client_stream(self) -> Answer | None:
         answer = self._answer

@@ -1,0 +1,109 @@
+"""``list``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from time import sleep
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_convlog.cli.common import log_command
+from otel_convlog.cli.harmless import harmless_line
+from otel_convlog.cli.output import milliseconds, moment
+from otel_convlog.reading.conversations import ORDERS, ConversationSummary, Filters, find_conversations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_convlog.cli.common import Log
+
+_COLUMNS = (
+    "id",
+    "updated",
+    "turns",
+    "models",
+    "tokens in",
+    "tokens out",
+    "duration",
+    "errors",
+    "complete",
+    "grouped by",
+    "first user text",
+    "last reply",
+)
+_RIGHT = ("turns", "tokens in", "tokens out", "duration", "errors")
+_WATCH_S = 2.0
+_TEXT_WIDTH = 40  # of a cell on a terminal
+
+
+def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Add the options by which conversations are chosen."""
+    for option in reversed(
+        (
+            click.option("--day", metavar="YYYY-MM-DD", help="With a turn of that UTC day."),
+            click.option("--since", metavar="TIME", help="Written to at or after that time or day."),
+            click.option("--until", metavar="TIME", help="Begun before that time or day."),
+            click.option("--model", metavar="TEXT", help="A part of a model's name."),
+            click.option("--backend", metavar="TEXT", help="A part of a backend's name."),
+            click.option("--route", metavar="ROUTE", help="chat, responses, messages, …"),
+            click.option("--text", metavar="TEXT", help="In the first user text or the last reply, in short."),
+            click.option("--error/--no-error", "errors", default=None, help="With a turn that failed, or with none."),
+            click.option("--complete/--incomplete", default=None, help="Whether nothing of it was cut off."),
+            click.option("--grouped-by", "evidence", metavar="EVIDENCE", help="explicit, prefix, seed, …"),
+            click.option("--min-tokens", type=int, metavar="N", help="In and out together; likewise --max-tokens."),
+            click.option("--max-tokens", type=int, metavar="N", help=""),
+            click.option("--min-duration", "min_duration_ms", type=float, metavar="MS", help="Of its turns together."),
+            click.option("--max-duration", "max_duration_ms", type=float, metavar="MS", help=""),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@log_command("list")
+@filter_options
+@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="updated", help="By what; default: updated.")
+@click.option("--reverse", is_flag=True, help="The oldest, or smallest, first.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=50, help="How many; default: 50.")
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@click.option("--watch", is_flag=True, help="Look again every two seconds.")
+def command(log: Log, order: str, reverse: bool, limit: int, everything: bool, watch: bool, **filters: object) -> None:
+    """List conversations, the ones written last first."""
+    wanted = Filters(**filters)  # type: ignore[arg-type]  # the options have its names
+    while True:
+        found = find_conversations(
+            log.directory, wanted, order=order, ascending=reverse, limit=None if everything else limit
+        )
+        if watch and log.output.on_terminal:
+            log.output.console.clear()
+        _print(log, found)
+        if not watch:
+            return
+        sleep(_WATCH_S)
+
+
+def _print(log: Log, found: list[ConversationSummary]) -> None:
+    if log.output.as_json:
+        for conversation in found:
+            log.output.value(asdict(conversation))
+        return
+    width = _TEXT_WIDTH if log.output.on_terminal else None
+    log.output.table(_COLUMNS, [_row(conversation, width) for conversation in found], right=_RIGHT)
+
+
+def _row(conversation: ConversationSummary, width: int | None) -> tuple[object, ...]:
+    return (
+        conversation.conversation_id,
+        moment(conversation.updated_at),
+        conversation.turn_count,
+        ", ".join(conversation.models),
+        conversation.input_tokens,
+        conversation.output_tokens,
+        milliseconds(conversation.duration_ms),
+        conversation.errors,
+        "yes" if conversation.complete else "no",
+        ", ".join(conversation.evidence),
+        harmless_line(conversation.first_user_text, width),
+        harmless_line(conversation.last_reply, width),
+    )

@@ -12,6 +12,10 @@ from otel_convlog._version import __version__
 _COMMANDS = {
     "list": "listing",
     "show": "showing",
+    "diff": "comparing",
+    "search": "searching",
+    "tail": "tailing",
+    "stats": "counting",
     "prune": "pruning",
     "reindex": "reindexing",
 }

@@ -78,6 +78,10 @@ class Output:
             table.add_row(*(Text(harmless_line(str(cell))) for cell in row))
         self.console.print(table)
 
+    def flush(self) -> None:
+        """Let whoever reads a pipe have what was printed."""
+        sys.stdout.flush()
+
 
 def note(text: str) -> None:
     """Tell the person who runs a command something that is not its result."""

@@ -16,8 +16,14 @@ _COMMANDS = {
     "search": "searching",
     "tail": "tailing",
     "stats": "counting",
+    "verify": "verifying",
+    "repair": "repairing",
     "prune": "pruning",
+    "forget": "forgetting",
+    "scrub": "scrubbing",
     "reindex": "reindexing",
+    "merge": "merging",
+    "split": "splitting",
 }
 
 

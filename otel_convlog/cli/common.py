@@ -86,6 +86,7 @@ def _complete_id(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
 
 
 conversation_argument = click.argument("conversation", metavar="ID", shell_complete=_complete_id)
+any_conversation_argument = click.argument("conversation", metavar="[ID]", required=False, shell_complete=_complete_id)
 
 
 def log_command(name: str, *, needs_catalog: bool = True) -> Callable[[Callable[..., int | None]], click.Command]:

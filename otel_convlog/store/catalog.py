@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "catalog.sqlite3"
 
-_VERSION = 4
+VERSION = 4
 _SCHEMA = f"""
     CREATE TABLE conversations (
         file TEXT PRIMARY KEY,      -- relative to the directory
@@ -77,7 +77,7 @@ _SCHEMA = f"""
         value TEXT NOT NULL
     ) WITHOUT ROWID;
 {EVIDENCE_SCHEMA}
-    PRAGMA user_version = {_VERSION};
+    PRAGMA user_version = {VERSION};
 """
 
 _TURN_COLUMNS = 18
@@ -372,10 +372,10 @@ def _settle_schema(connection: sqlite3.Connection) -> None:
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
     connection.execute("COMMIT")
-    if version > _VERSION:
-        raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {_VERSION}")
-    if version != 0 and version < _VERSION:
-        raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {_VERSION}")
+    if version > VERSION:
+        raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {VERSION}")
+    if version != 0 and version < VERSION:
+        raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {VERSION}")
 
 
 def _insert_conversation(connection: sqlite3.Connection, state: FileState, first_text: str, last: TurnEntry) -> None:

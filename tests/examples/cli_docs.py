@@ -55,8 +55,12 @@ def rewrite(document: str, environment: Mapping[str, str], folder: Path) -> str:
 
     def block(match: re.Match[str]) -> str:
         commands = [line for line in match[1].splitlines() if line.startswith("$ ")]
-        lines = [f"{command}\n{run(command[2:], environment, folder)}\n" for command in commands]
-        return "```console\n" + "".join(lines).replace("\n\n\n", "\n\n") + "```\n"
+        outputs = [run(command[2:], environment, folder) for command in commands]
+        lines = [
+            f"{command}\n{output}\n" if output else f"{command}\n"
+            for command, output in zip(commands, outputs, strict=True)
+        ]
+        return "```console\n" + "".join(lines) + "```\n"
 
     return re.sub(r"^```console\n(.*?)^```\n", block, document, flags=re.MULTILINE | re.DOTALL)
 

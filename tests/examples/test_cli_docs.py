@@ -9,6 +9,7 @@ from cli_docs import DOCUMENT, environment_for, run
 from cli_log import commands_of, make_log
 
 from otel_convlog.cli.app import commands
+from otel_convlog.integrity import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,10 @@ def test_every_command_and_option_stands_on_the_page() -> None:
             for option in parameter.opts if parameter.param_type_name == "option" else ():
                 if option.startswith("--"):
                     assert f"`{option}" in _DOCUMENT or any(option in line for line in shown), f"{name} {option}"
+
+
+def test_every_kind_of_problem_stands_on_the_page() -> None:
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", _DOCUMENT, re.MULTILINE)).items() >= KINDS.items()
 
 
 def _commands() -> list[tuple[str, click.Command]]:

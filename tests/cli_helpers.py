@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
     from otel_convlog.record import IdentifiedTurn
 
+# Runs a command, and says on stderr at its end how many KB of memory it has used at most. (What `resource` says of a
+# child counts the memory of the process that has forked it.)
+MEASURED = """
+import atexit, re, sys
+from pathlib import Path
+from otel_convlog.cli import main
+status = Path("/proc/self/status")
+atexit.register(lambda: print(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1], file=sys.stderr))
+main()
+"""
+
 DAY_NS = 86_400_000_000_000
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import pytest
 from cli_helpers import DAY_NS, answered, asked, objects, run, write
 from store_helpers import _START_NS, make_turn
 
+from otel_convlog.cli import progress
 from otel_convlog.store.catalog import FILE_NAME
 
 if TYPE_CHECKING:
@@ -133,3 +136,37 @@ def test_prune_applies_the_bounds_that_it_is_given(log: Path, monkeypatch: pytes
     assert _ids(log) == ["night"]
     monkeypatch.setenv("OTEL_EXPORTER_CONVLOG_MAX_AGE_DAYS", "1")
     assert "0 conversations" in run(log, "prune").stdout
+
+
+def test_a_list_is_watched(log: Path) -> None:
+    arguments = [
+        sys.executable,
+        "-m",
+        "otel_convlog.cli",
+        "list",
+        "--watch",
+        "--json",
+        "-n",
+        "1",
+        "--directory",
+        str(log),
+    ]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["conversation_id"] == "night"
+        write(log, make_turn(9, asked("new"), conversation_id="new", start_ns=_START_NS + 2 * DAY_NS))
+        assert json.loads(process.stdout.readline())["conversation_id"] == "new"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize(("patience_s", "is_shown"), [(0.0, True), (60.0, False)])
+def test_what_takes_long_shows_its_progress_on_a_terminal(
+    patience_s: float, is_shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, that is a terminal
+    monkeypatch.setattr(progress, "_PATIENCE_S", patience_s)
+    with progress.progress("reading files") as tell:
+        tell(3, 10)
+        tell(4, 10)
+    assert ("reading files" in capsys.readouterr().err) is is_shown

@@ -24,6 +24,9 @@ _COMMANDS = {
     "reindex": "reindexing",
     "merge": "merging",
     "split": "splitting",
+    "export": "exporting",
+    "replay": "replaying",
+    "completion": "completing",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from time import sleep
 from typing import TYPE_CHECKING
@@ -71,16 +72,17 @@ def filter_options(function: Callable[..., int | None]) -> Callable[..., int | N
 def command(log: Log, order: str, reverse: bool, limit: int, everything: bool, watch: bool, **filters: object) -> None:
     """List conversations, the ones written last first."""
     wanted = Filters(**filters)  # type: ignore[arg-type]  # the options have its names
-    while True:
-        found = find_conversations(
-            log.directory, wanted, order=order, ascending=reverse, limit=None if everything else limit
-        )
-        if watch and log.output.on_terminal:
-            log.output.console.clear()
-        _print(log, found)
-        if not watch:
-            return
-        sleep(_WATCH_S)
+    most = None if everything else limit
+    with suppress(KeyboardInterrupt):
+        while True:
+            found = find_conversations(log.directory, wanted, order=order, ascending=reverse, limit=most)
+            if watch and log.output.on_terminal:
+                log.output.console.clear()
+            _print(log, found)
+            if not watch:
+                return
+            log.output.flush()
+            sleep(_WATCH_S)
 
 
 def _print(log: Log, found: list[ConversationSummary]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +52,8 @@ class Output:
     def markdown(self, text: str) -> None:
         """Print text that may be Markdown."""
         if self.on_terminal and len(text) <= _LONGEST_MARKDOWN:
+            from rich.markdown import Markdown  # noqa: PLC0415  it takes as long to load as a command takes
+
             self.console.print(Markdown(harmless(text), hyperlinks=False))  # a link's text may hide where it leads
         else:
             self.line(text)

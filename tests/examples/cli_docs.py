@@ -45,6 +45,7 @@ def environment_for(directory: Path, upstream_url: str) -> dict[str, str]:
         "PATH": path,
         "OTEL_EXPORTER_CONVLOG_DIRECTORY": str(directory),
         "UPSTREAM": upstream_url,
+        "KEY": "sk-ant-of-a-test",
         "PYTHONIOENCODING": "utf-8",
         "NO_PROXY": "127.0.0.1",
     }

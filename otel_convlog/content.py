@@ -8,9 +8,10 @@ protocol that is new here loses too much and never too little.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from otel_convlog.content_modes import FULL, NONE
 from otel_convlog.content_words import FIGURES, HEADERS, KEYS, WORDS, WRITTEN
 from otel_convlog.record import StreamEvents
 from otel_convlog.redaction.urls import sanitize_url
@@ -19,66 +20,11 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.record import TurnRecord
 
-FULL: Final = "full"
-METADATA: Final = "metadata"
-NONE: Final = "none"
-_MODES = (NONE, METADATA, FULL)  # from the least to the most
-
-HEADER: Final = "x-convlog-content"
-
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,119}")
 _ERROR_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}|\d{3}")
 _FIGURE = re.compile(r".*(?:_tokens|TokenCount|_count|_ms)")
+_LARGEST_FIGURE = 10_000_000_000
 _EVENT_TEXT = "[str]"
-
-
-@dataclass(frozen=True)
-class ContentModes:
-    """How much content is written, by route.
-
-    Attributes:
-        default: ``full``, ``metadata`` or ``none``, for routes that are not named.
-        routes: The same for each that is.
-    """
-
-    default: str = FULL
-    routes: tuple[tuple[str, str], ...] = field(default=())
-
-    @classmethod
-    def parse(cls, text: str) -> ContentModes:
-        """Read them from a setting: a mode, and ``route=mode`` for routes of their own, with commas.
-
-        Raises:
-            ValueError: It names another mode.
-        """
-        default, routes = FULL, {}
-        for part in filter(None, map(str.strip, text.split(","))):
-            route, equals, mode = part.rpartition("=")
-            if (mode := mode.strip().lower()) not in _MODES:
-                raise ValueError(f"must be {FULL}, {METADATA} or {NONE}, or route={METADATA}, with commas")
-            if equals:
-                routes[route.strip()] = mode
-            else:
-                default = mode
-        return cls(default, tuple(routes.items()))
-
-    def at_most(self, mode: str) -> ContentModes:
-        """Return the modes with none that allows more than this one."""
-        routes = tuple((route, min(given, mode, key=_MODES.index)) for route, given in self.routes)
-        return ContentModes(min(self.default, mode, key=_MODES.index), routes)
-
-    def mode(self, record: TurnRecord) -> str:
-        """Return a turn's mode: its route's, or a smaller one that its client has asked for by a header.
-
-        A client that asks for something that is no mode gets the least: it did not want all to be written.
-        """
-        mode = dict(self.routes).get(str(record.route), self.default)
-        headers = record.request_headers
-        for name, value in headers.items() if isinstance(headers, dict) else ():
-            if name.strip().lower() == HEADER:
-                wishes = [wish.strip().lower() for wish in str(value).split(",")]
-                mode = min(mode, *(wish if wish in _MODES else NONE for wish in wishes), key=_MODES.index)
-        return mode
 
 
 def without_content(record: TurnRecord, mode: str) -> TurnRecord:
@@ -148,9 +94,11 @@ def _shape(value: Json, key: str = "", *, sized: bool = True) -> Json:
     if isinstance(value, str):
         known = value in WORDS.get(key, ()) or (key in _MODEL_KEYS and _MODEL.fullmatch(value))
         return value if known else _size(value, sized=sized)
-    if value is None or key in FIGURES or _FIGURE.fullmatch(key):
-        return value
-    return _kind(value)
+    if value is None or isinstance(value, bool):
+        return value if value is None or key in FIGURES else _kind(value)
+    # Not a number of a card or a telephone, wherever it stands; a time in seconds or a count is smaller.
+    known = (key in FIGURES or _FIGURE.fullmatch(key)) and abs(value) < _LARGEST_FIGURE
+    return value if known else _kind(value)
 
 
 _MODEL_KEYS = frozenset({"model", "modelVersion", "model_version"})

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _KEY = context_api.create_key("convlog-turn")
 
 
-def within(turn: Turn, span: Span) -> Context:
-    """Return the current context with a turn, and its span, as the current ones."""
-    return context_api.set_value(_KEY, turn, trace.set_span_in_context(span))
+def within(turn: Turn, span: Span, context: Context | None = None) -> Context:
+    """Return a context, by default the current one, with a turn, and its span, as the current ones."""
+    return context_api.set_value(_KEY, turn, trace.set_span_in_context(span, context))
 
 
 def current_turn() -> Turn | None:

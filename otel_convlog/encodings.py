@@ -54,11 +54,22 @@ class _Chain:
 
 
 class _Gzip:
+    """Gzip, of which one part may follow another (RFC 1952, section 2.2)."""
+
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._inner = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     def decode(self, data: bytes, most_bytes: int) -> bytes:
-        return self._inner.decompress(data, most_bytes)
+        plain = b""
+        while data and len(plain) < most_bytes:
+            if self._inner.eof:
+                self._begin()
+            plain += self._inner.decompress(data, most_bytes - len(plain))
+            data = self._inner.unused_data
+        return plain
 
 
 class _Deflate:

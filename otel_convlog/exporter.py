@@ -18,11 +18,13 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog.assembly.assembler import TICK_S, Assembler
-from otel_convlog.content import FULL, without_content
+from otel_convlog.content import without_content
+from otel_convlog.content_modes import FULL
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
+from otel_convlog.redaction.logs import keep_secrets_out_of_logs
 from otel_convlog.redaction.turns import TurnRedactor
 from otel_convlog.settings import Settings
 from otel_convlog.store import ConversationStore, render
@@ -128,6 +130,7 @@ class ConversationSpanExporter(SpanExporter):
             "redact_patterns": redact_patterns and os.path.abspath(redact_patterns),  # noqa: PTH100  it may be a Path or text
             "writer": writer,
         }
+        keep_secrets_out_of_logs()
         self._settings = Settings.resolve(**self._keywords)
         self._redactor = TurnRedactor(
             headers=self._settings.redact_headers, patterns=self._settings.redact_patterns, hook=redactor
@@ -177,6 +180,11 @@ class ConversationSpanExporter(SpanExporter):
     def writes_elsewhere(self) -> bool:
         """Whether a processor is to have its turns written by a process of its own."""
         return self._settings.own_process and not self._has_hook
+
+    @property
+    def linger_s(self) -> float:
+        """How long turns may gather before they are exported together, in seconds."""
+        return 0.0
 
     @property
     def keywords(self) -> dict[str, object]:

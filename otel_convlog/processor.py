@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as context_api
@@ -200,8 +200,11 @@ class ConversationSpanProcessor(SpanProcessor):
         """Write until the last mark: the writer thread."""
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        linger_s = self.exporter.linger_s
         while True:
             item = queue.get()
+            if linger_s and not isinstance(item, _Mark):
+                sleep(linger_s)
             spans: list[ReadableSpan] = []
             size = 0
             while not isinstance(item, _Mark):

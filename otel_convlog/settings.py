@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from otel_convlog.content import FULL, METADATA, ContentModes
+from otel_convlog.content_modes import FULL, METADATA, ContentModes
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField

@@ -13,6 +13,7 @@ from otel_convlog._version import __version__
 from otel_convlog.settings import switched_off
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
@@ -66,7 +67,7 @@ def can_record() -> bool:
     return current_tracer() is not None
 
 
-def start_span(tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
+def start_span(tracer: Tracer, head: dict[str, AttributeValue], context: Context | None = None) -> Span | None:
     """Start a turn's span with the attributes that samplers may want to see; None where it is not recording."""
-    span = tracer.start_span(names.SPAN_NAME, kind=SpanKind.INTERNAL, attributes=head)
+    span = tracer.start_span(names.SPAN_NAME, context, kind=SpanKind.INTERNAL, attributes=head)
     return span if span.is_recording() else None

@@ -57,11 +57,13 @@ class Body:
         """Keep the next bytes."""
         if not piece:
             return
-        kept = self._most_bytes - self._size
-        self._size += len(piece)
-        if kept > 0:
-            self._pieces.append(bytes(piece[:kept]))  # of bytes no copy is made
-            self._times_ns.append(perf_counter_ns())
+        self._size = size = self._size + len(piece)
+        if size > self._most_bytes:
+            piece = piece[: max(0, len(piece) - (size - self._most_bytes))]
+            if not piece:
+                return
+        self._pieces.append(piece if type(piece) is bytes else bytes(piece))
+        self._times_ns.append(perf_counter_ns())
 
     @property
     def size(self) -> int:
@@ -74,8 +76,8 @@ class Body:
         return self._times_ns
 
     def first(self, count: int) -> bytes:
-        """Return the first bytes of the first piece, as they are on the wire."""
-        return self._pieces[0][:count] if self._pieces else b""
+        """Return the first bytes, as they are on the wire."""
+        return b"".join(self._pieces[:count])[:count]
 
     def read(self) -> BodyText:
         """Return what the body held, when all of it has passed.
@@ -103,15 +105,17 @@ class Body:
         if self.encoding.strip().lower() in ("", "identity"):
             return self._pieces, whole
         decoder = decoder_of(self.encoding)
+        readable = decoder is not None
         plain: list[bytes] = []
         left = self._most_bytes
-        try:
-            for piece in self._pieces if decoder is not None else ():
-                plain.append(decoder.decode(piece, left) if left > 0 else b"")  # type: ignore[union-attr]  # it is not
-                left -= len(plain[-1])
-        except Exception:  # noqa: BLE001  each library has an error of its own
-            whole = False
-        if self._pieces and not any(plain):
+        if decoder is not None:
+            try:
+                for piece in self._pieces:
+                    plain.append(decoder.decode(piece, left) if left > 0 else b"")
+                    left -= len(plain[-1])
+            except Exception:  # noqa: BLE001  each library has an error of its own
+                readable = whole = False
+        if self._pieces and not readable and not any(plain):
             return [f"[convlog: {self._size} bytes of {self.encoding}, which cannot be read here]".encode()], False
         return plain, whole and left > 0
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import otel_convlog
+from otel_convlog.writer.parent import TURNS_BEFORE
 
 TURNS = 50
 AGAIN = 1_000_000  # the number of the first turn of a process that comes after a killed one
@@ -51,8 +52,9 @@ def set_up(directory: str, processor: str) -> None:
 
 
 def wait_for_writer() -> None:
-    """Let the writer's process begin, with a turn that has no number of the test's, and wait until it is there."""
-    record(-1, 1)
+    """Let the writer's process begin, with turns that have no number of the test's, and wait until it is there."""
+    for _ in range(TURNS_BEFORE):
+        record(-1, 1)
     provider: Any = trace.get_tracer_provider()
     (processor,) = provider._active_span_processor._span_processors
     while not processor.exporter._ready:

@@ -12,8 +12,13 @@ import httpx
 import openai
 import pytest
 from captured_servers import UPSTREAM, serving, turns_in, uvicorn, wait_for_turns
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from examples.launch import running
+from otel_convlog import ConversationSpanExporter
+from otel_convlog.capture import ConvlogMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,3 +182,25 @@ def test_an_upstream_that_is_not_there(upstream: str, tmp_path: Path) -> None:
     assert turn["error"]["upstream"]["type"] == "ConnectError"
     assert turn["target_url"] == "http://127.0.0.1:1/v1/chat/completions"
     assert upstream not in json.dumps(turn)
+
+
+def test_a_server_that_says_that_the_client_has_gone(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            raise BrokenPipeError  # as the standard has it
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ConversationSpanExporter(directory=tmp_path)))
+    trace.set_tracer_provider(provider)
+    scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": []}
+    with pytest.raises(BrokenPipeError):
+        asyncio.run(ConvlogMiddleware(app)(scope, never, send))
+    provider.shutdown()
+    assert turns_in(tmp_path)[0]["error"]["type"] == "client_disconnected"

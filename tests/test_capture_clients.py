@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import aiohttp
 import httpx
 import pytest
 import requests
+from aiohttp.payload import PAYLOAD_REGISTRY, StreamReaderPayload
 from captured_servers import turns_in
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -354,3 +357,135 @@ def test_what_the_proxy_records_itself_counts_before_what_hooks_see(client: Clie
     assert logged["upstream_request"] == {"headers": {}, "body": {"own": 1}}
     assert logged["upstream_response"] == {"own": 2}
     assert (logged["target_url"], logged["upstream_model"]) == ("own", "own")
+
+
+def test_uninstrument_leaves_what_others_have_wrapped_since(client: Client, upstream: str, log: Path) -> None:
+    asked: list[str] = []
+    owner, name = {
+        instrument_httpx: (httpx.HTTPTransport if client.ask is _httpx else httpx.AsyncHTTPTransport, ""),
+        instrument_requests: (requests.adapters.HTTPAdapter, "send"),
+        instrument_aiohttp: (aiohttp.ClientSession, "__init__"),
+    }[client.instrument]
+    name = name or ("handle_request" if client.ask is _httpx else "handle_async_request")
+    ours = getattr(owner, name)
+
+    def theirs(*args: Any, **kwargs: Any) -> Any:
+        asked.append(name)
+        return ours(*args, **kwargs)
+
+    setattr(owner, name, theirs)
+    try:
+        client.uninstrument()
+        with turn_of():
+            client.ask(f"{upstream}/v1/chat/completions")
+        client.instrument()
+        with turn_of():
+            client.ask(f"{upstream}/v1/chat/completions")
+    finally:
+        setattr(owner, name, ours)
+    assert asked == [name, name]
+    assert [turn["upstream_response"] for turn in turns_in(log)] == [None, _ANSWER]
+
+
+def hooked(instrument: Callable[[], None], uninstrument: Callable[[], None]) -> Any:
+    @contextmanager
+    def within() -> Iterator[None]:
+        instrument()
+        try:
+            yield
+        finally:
+            uninstrument()
+
+    return within()
+
+
+class ThroughAPipe:
+    """A stream whose length is not known, as an application has its own request's."""
+
+    def __init__(self, body: bytes) -> None:
+        self._stream = io.BytesIO(body)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._stream.read(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, lambda body: io.StringIO(body.decode()), ThroughAPipe])
+def test_requests_sends_a_file(kind: Any, upstream: str, log: Path) -> None:
+    body = json.dumps(_QUESTION).encode()
+    with hooked(*_REQUESTS), turn_of():
+        assert json.loads(_requests(f"{upstream}/v1/chat/completions", body=kind(body))) == _ANSWER
+    sent = turns_in(log)[0]["upstream_request"]["body"]
+    assert sent == (None if not isinstance(kind(body).read(0), bytes) else _QUESTION)
+
+
+def test_requests_headers_may_be_bytes(upstream: str, log: Path) -> None:
+    headers: Any = {"content-type": b"application/json", "authorization": b"Bearer sk-0123456789"}
+    with hooked(*_REQUESTS), turn_of():
+        _requests(f"{upstream}/v1/chat/completions", headers=headers)
+    (turn,) = turns_in(log)
+    assert turn["upstream_request"]["body"] == _QUESTION
+    assert "0123456789" not in json.dumps(turn)
+
+
+@pytest.mark.parametrize("raising", [True, "callable"])
+def test_aiohttp_raises_for_a_status_before_its_answer_is_there(raising: Any, upstream: str, log: Path) -> None:
+    async def check(answer: aiohttp.ClientResponse) -> None:
+        answer.raise_for_status()
+
+    options = {"raise_for_status": check if raising == "callable" else True}
+    with hooked(*_AIOHTTP), turn_of(), pytest.raises(aiohttp.ClientResponseError):
+        _aiohttp("read")(f"{upstream}/500", **options)
+    (turn,) = turns_in(log)
+    assert turn["otel"]["upstream_status_code"] == 500
+    assert turn["error"]["type"] == "ClientResponseError"
+
+
+def test_a_middleware_of_aiohttp_that_tries_again_makes_two_calls(upstream: str, log: Path) -> None:
+    async def again(request: Any, handler: Any) -> Any:
+        first = await handler(request)
+        first.close()
+        return await handler(request)
+
+    with hooked(*_AIOHTTP), turn_of():
+        _aiohttp("read")(f"{upstream}/v1/chat/completions", middlewares=(again,))
+    (turn,) = turns_in(log)
+    assert [attempt["upstream_request"]["body"] for attempt in turn["otel"]["attempts"]] == [_QUESTION]
+    assert turn["upstream_request"]["body"] == _QUESTION
+    assert turn["upstream_response"] == _ANSWER
+
+
+def test_an_answer_of_aiohttp_is_sent_on_in_its_pieces(upstream: str, log: Path) -> None:
+    async def ask() -> None:
+        async with aiohttp.ClientSession() as session, session.post(f"{upstream}/stream", json=_QUESTION) as answer:
+            assert isinstance(answer.content, aiohttp.StreamReader)
+            assert isinstance(PAYLOAD_REGISTRY.get(answer.content), StreamReaderPayload)
+            async with session.post(f"{upstream}/v1/chat/completions", data=answer.content) as second:
+                assert await second.json() == _ANSWER
+
+    with hooked(*_AIOHTTP), turn_of():
+        asyncio.run(ask())
+    (turn,) = turns_in(log)
+    (first,) = turn["otel"]["attempts"]
+    assert [event["data"] for event in first["upstream_events"]] == [1, 2, 3]
+
+
+def test_a_transport_of_httpx_that_tries_again_sends_each_body_once(upstream: str, log: Path) -> None:
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield json.dumps(_QUESTION).encode()
+
+    class Again(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            super().handle_request(request).close()
+            return super().handle_request(request)
+
+    headers = {"content-type": "application/json", "transfer-encoding": "chunked", "host": "x"}
+    with hooked(*_HTTPX), turn_of(), httpx.Client(transport=Again()) as client:
+        request = httpx.Request("POST", f"{upstream}/v1/chat/completions", headers=headers, stream=Body())
+        assert client.send(request).json() == _ANSWER
+    (turn,) = turns_in(log)
+    assert turn["upstream_request"]["body"] == _QUESTION
+    assert [attempt["upstream_request"]["body"] for attempt in turn["otel"]["attempts"]] == [_QUESTION]

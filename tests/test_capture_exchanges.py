@@ -12,6 +12,7 @@ import brotli
 import pytest
 import zstandard
 from captured_exchanges import CHAT, EVENTS, JSON, Exchanges
+from opentelemetry import baggage, trace
 
 from otel_convlog import Turn
 from otel_convlog.capture.options import CaptureOptions
@@ -91,6 +92,21 @@ def test_a_compressed_stream_is_read_piece_by_piece(exchanges: Exchanges) -> Non
     assert len(turn["otel"]["client_offsets_ms"]) == 3
 
 
+def test_a_compressed_body_of_several_parts_is_read_whole(exchanges: Exchanges) -> None:
+    parts = gzip.compress(b'{"id": ') + gzip.compress(b'"r"}')
+    exchanges.ask(gzip.compress(b""), [parts[:30], parts[30:]], JSON, ("content-encoding", "gzip"))
+    (turn,) = exchanges.turns
+    assert turn["client_response"] == {"id": "r"}
+
+
+def test_a_compressed_body_that_holds_nothing_is_nothing(exchanges: Exchanges) -> None:
+    header = ("content-encoding", "gzip")
+    exchanges.ask(gzip.compress(b""), [gzip.compress(b"")], JSON, header, headers=[header])
+    (turn,) = exchanges.turns
+    assert (turn["client_request"], turn["client_response"]) == (None, None)
+    assert turn["otel"]["complete"] is True
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "unheard-of"])
 def test_an_encoding_that_cannot_be_undone_is_marked(encoding: str, exchanges: Exchanges) -> None:
     exchanges.ask(b'{"messages": []}', [b"\xff\xfe"], JSON, ("content-encoding", encoding))
@@ -159,6 +175,7 @@ def test_a_body_that_is_nested_deeply_does_not_cost_the_turn(exchanges: Exchange
         ("Text/Event-Stream; charset=utf-8", b""),
         ("application/x-ndjson", b"lines"),
         ("", b""),
+        ("", b"bytes"),
         ("application/json", b"array"),
     ],
 )
@@ -166,6 +183,7 @@ def test_a_stream_is_known_by_its_type_or_its_beginning(content_type: str, begin
     chunks = [b'{"candidates": [{"content": {"parts": [{"text": "%s"}]}}]}' % word for word in (b"good ", b"day")]
     pieces = {
         b"": [b"data: %s\n\n" % chunk for chunk in chunks],
+        b"bytes": [bytes([byte]) for chunk in chunks for byte in b"data: %s\n\n" % chunk],
         b"lines": [chunk + b"\n" for chunk in chunks],
         b"array": [b"[" + chunks[0], b"\n,\r\n" + chunks[1], b"\n]"],
     }[begin]
@@ -197,6 +215,30 @@ def test_a_client_that_leaves_is_told_from_an_application_that_fails(exchanges: 
     assert [event["data"] for event in left["stream_trace"]["client_events"]] == [1, 2]
     assert failed["error"] == {"type": "RuntimeError", "message": "the proxy has a fault", "status_code": 200}
     assert [event["data"] for event in failed["stream_trace"]["client_events"]] == [1, 2, 3]
+
+
+_CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-%s"
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_turn_is_of_the_trace_that_the_client_names_where_that_is_recorded(
+    sampled: bool, exchanges: Exchanges
+) -> None:
+    headers = [("traceparent", _CALLER % ("01" if sampled else "00")), ("baggage", "team=a")]
+    known: list[object] = []
+    exchanges.ask(b"{}", Answering(lambda: known.append(baggage.get_baggage("team"))), JSON, headers=headers)
+    (turn,) = exchanges.turns
+    named = (turn["otel"]["trace_id"] == _CALLER[3:35], turn["otel"]["parent_span_id"] == _CALLER[36:52])
+    assert named == (sampled, sampled)
+    assert known == ["a"]
+    assert exchanges.turns[0]["request_headers"]["traceparent"] == headers[0][1]
+
+
+def test_a_turn_within_a_span_is_of_its_trace(exchanges: Exchanges) -> None:
+    with trace.get_tracer("a server's instrumentation").start_as_current_span("POST") as span:
+        exchanges.ask(b"{}", [b"{}"], JSON, headers=[("traceparent", _CALLER % "01")])
+    (turn,) = exchanges.turns
+    assert turn["otel"]["parent_span_id"] == f"{span.get_span_context().span_id:016x}"
 
 
 def test_usage_is_taken_from_whichever_event_carries_it(exchanges: Exchanges) -> None:
@@ -266,6 +308,8 @@ def test_a_turn_that_the_application_records_takes_the_place_of_the_captured_one
         ("/anthropic/v1/messages", "messages", "", False),
         ("/v1beta/models/gemini-3:generateContent", "gemini", "gemini-3", False),
         ("/v1beta/models/gemini-3:streamGenerateContent", "gemini", "gemini-3", True),
+        ("/v1/projects/p/locations/l/endpoints/7:generateContent", "gemini", "7", False),
+        ("/v1internal:streamGenerateContent", "gemini", "", True),
         ("/my/llm", "mine", "", False),
     ],
 )

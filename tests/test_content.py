@@ -19,7 +19,7 @@ from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog import ConversationSpanExporter
-from otel_convlog.content import ContentModes
+from otel_convlog.content_modes import ContentModes
 from otel_convlog.store import list_conversations, reindex
 
 if TYPE_CHECKING:

@@ -87,7 +87,9 @@ def test_the_package_s_own_example_writes_the_file_that_it_names(
 
 def test_the_table_of_variables_is_the_settings() -> None:
     documented = set(re.findall(rf"^\| `({PREFIX}\w+)`", _README, re.MULTILINE))
-    assert documented == {PREFIX + option.name.upper() for option in fields(Settings)} | {PREFIX + "DISABLED"}
+    options = {option.metadata.get("option", option.name) for option in fields(Settings)}
+    beside = {"disabled", "capture_paths", "capture_bytes"}  # of what records, not of the exporter
+    assert documented == {PREFIX + option.upper() for option in options | beside}
 
 
 def test_the_documented_way_to_read_reads_a_file(log: Log) -> None:
@@ -122,12 +124,17 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
         "lost",
         "thread",
         "scope",
+        "content",
+        "redacted",
+        "redaction_failed",
         "evidence_read",
         "spans",
         "attempts",
         "moved_from",
         "continued",
         "mended",
+        "client_status_code",
+        "upstream_status_code",
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,11 +20,16 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from test_processor import numbers, wait_until
 
+import otel_convlog
 from otel_convlog import ConversationSpanProcessor
 from otel_convlog.writer import ProcessWriter
+from otel_convlog.writer.parent import TURNS_BEFORE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its signals are those of POSIX systems")
 
@@ -43,8 +50,9 @@ def writer_of(processor: ConversationSpanProcessor) -> ProcessWriter:
 
 
 def begin(processor: ConversationSpanProcessor) -> subprocess.Popen[bytes]:
-    """Let the process begin with a turn, and wait until it is there."""
-    record(-1, 1)
+    """Let the process begin with some turns, and wait until it is there."""
+    for _ in range(TURNS_BEFORE):
+        record(-1, 1)
     writer = writer_of(processor)
     wait_until(lambda: writer._ready)
     process = writer._process
@@ -58,8 +66,8 @@ def test_turns_are_written_by_another_process(processor: ConversationSpanProcess
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter(range(100))
     writer = writer_of(processor)
-    assert writer._local.turns_written == 1  # the one from before it was there
-    assert writer.turns_written == 101
+    assert TURNS_BEFORE - 1 <= writer._local.turns_written <= TURNS_BEFORE  # those from before it was there
+    assert writer.turns_written == TURNS_BEFORE + 100
     assert writer.turns_failed == writer.waiting_bytes == 0
     processor.shutdown()
     assert process.wait(20) == 0
@@ -75,6 +83,49 @@ def test_what_it_writes_is_what_a_thread_writes(processor: ConversationSpanProce
     assert turn["otel"]["complete"] is True
     assert turn["otel"]["parent_span_id"] is None
     assert turn["client_request"]["messages"] == [{"role": "user", "content": "x" * 5_000}]
+
+
+class Tier(str, enum.Enum):
+    FREE = "free"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+def test_attributes_of_a_users_own_classes_cost_no_turn(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    begin(processor)
+    turn = otel_convlog.start_turn(
+        route="chat", client_model=Tier.FREE, backend="b", stream=False, client_request={}, metadata={"number": 5}
+    )
+    assert turn is not None
+    turn.span.set_attributes({"tier": Tier.FREE, "tiers": [Tier.FREE], "level": Level.LOW})
+    otel_convlog.finalize_turn(turn)
+    record(0, 5)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(6))
+    assert writer_of(processor)._local.turns_written <= TURNS_BEFORE  # those from before it was there
+
+
+def test_a_flush_waits_for_what_is_written_in_the_place_of_a_process_that_was_killed(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = begin(processor)
+    local = writer_of(processor)._local
+    flushing, export = threading.Event(), local.export
+
+    def export_late(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        flushing.wait(0.5)  # the time in which a flush that does not wait returns
+        return export(spans)
+
+    monkeypatch.setattr(local, "export", export_late)
+    process.send_signal(signal.SIGSTOP)
+    record(0, 5)
+    wait_until(lambda: not processor.queue_bytes)
+    process.kill()
+    assert processor.force_flush()
+    flushing.set()
+    assert numbers(tmp_path) == Counter(range(5))
 
 
 def test_a_process_that_is_killed_costs_no_turn(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
@@ -129,6 +180,34 @@ def test_where_there_can_be_no_process_this_one_writes(
     assert caplog.text.count("turns are written by the proxy's own process") == 1
 
 
+def test_a_program_that_is_its_own_interpreter_is_not_started_again(
+    processor: ConversationSpanProcessor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    record(0, 50)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(50))
+    assert "turns are written by the proxy's own process" in caplog.text
+
+
+def test_what_else_stands_in_the_path_or_the_working_directory_does_not_keep_it_from_starting(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("no text"), None])
+    proxy = tmp_path / "started here"
+    proxy.mkdir()
+    (proxy / "json.py").write_text("raise ImportError('not the one that is meant')")
+    monkeypatch.chdir(proxy)
+    process = begin(processor)
+    record(0, 5)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(5))
+    assert process.poll() is None
+
+
 def test_a_process_that_ends_at_once_again_and_again_is_started_no_more(
     processor: ConversationSpanProcessor,
     tmp_path: Path,
@@ -136,11 +215,11 @@ def test_a_process_that_ends_at_once_again_and_again_is_started_no_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("otel_convlog.writer.parent._RUN", "raise SystemExit(1)")
-    for number in range(8):
+    for number in range(TURNS_BEFORE + 5):
         record(number, 1)
         assert processor.force_flush()
         wait_until(lambda: writer_of(processor)._process is None)
-    assert numbers(tmp_path) == Counter(range(8))
+    assert numbers(tmp_path) == Counter(range(TURNS_BEFORE + 5))
     assert "it ends as soon as it is started" in caplog.text
 
 
@@ -158,8 +237,8 @@ def test_spans_of_instrumentations_are_put_together_here(processor: Conversation
     record(5, 5)
     assert processor.force_flush()
     found = [turn for path in tmp_path.glob("*/*.json") for turn in read_document(path)["turns"]]
-    assert len(found) == 12
-    assert len({turn["turn_id"] for turn in found}) == 12
+    assert len(found) == TURNS_BEFORE + 11
+    assert len({turn["turn_id"] for turn in found}) == TURNS_BEFORE + 11
 
 
 def test_it_ends_with_its_proxy(tmp_path: Path) -> None:

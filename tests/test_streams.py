@@ -6,9 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from anthropic.lib.streaming._messages import accumulate_event
+from anthropic.types import RawMessageStreamEvent
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+from pydantic import TypeAdapter
 
 from examples.upstream import chat, messages, responses
-from otel_convlog.streams import assemble
+from otel_convlog.streams import assemble, assemble_whole
 from otel_convlog.streams.sse import EventParser
 
 _TOOL_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -195,3 +200,163 @@ def test_gemini_s_parts_are_joined() -> None:
 
 def test_what_is_no_known_stream_gives_nothing() -> None:
     assert assemble([{"some": "event"}, "text", 7, None]) is None
+
+
+def test_what_servers_add_to_a_chat_is_kept() -> None:
+    def chunk(**choice: Any) -> dict[str, Any]:
+        return {"id": "c1", "object": "chat.completion.chunk", "obfuscation": "x", "choices": [{"index": 0, **choice}]}
+
+    tokens: list[dict[str, Any]] = [
+        {"token": word, "logprob": -0.5, "bytes": None, "top_logprobs": []} for word in "ab"
+    ]
+    thought = {"type": "reasoning.text", "format": "f", "index": 0}
+    assembled = assemble(
+        [
+            {**chunk(delta={"role": "assistant", "content": ""}), "model": "", "citations": ["https://a"]},
+            chunk(delta={"role": "assistant", "content": "a"}, logprobs={"content": tokens[:1], "refusal": None}),
+            chunk(delta={"content": "b"}, logprobs={"content": tokens[1:], "refusal": None}),
+            chunk(delta={"reasoning_details": [{**thought, "text": "h"}]}),
+            chunk(delta={"reasoning_details": [{**thought, "text": "m", "signature": "s"}]}),
+            chunk(delta={"audio": {"id": "au", "transcript": "so", "data": "AA"}}),
+            chunk(delta={"audio": {"id": "au", "transcript": " it", "data": "BB", "expires_at": 7}}),
+            chunk(delta={"annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}]}),
+            {
+                **chunk(delta={}, finish_reason="stop", content_filter_results={"hate": {"filtered": False}}),
+                "model": "m",
+            },
+        ]
+    )
+    assert assembled == {
+        "id": "c1",
+        "object": "chat.completion",
+        "model": "m",
+        "citations": ["https://a"],
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "ab",
+                    "reasoning_details": [{**thought, "text": "hm", "signature": "s"}],
+                    "audio": {"id": "au", "transcript": "so it", "data": "AABB", "expires_at": 7},
+                    "annotations": [{"type": "url_citation", "url_citation": {"url": "u"}}],
+                },
+                "logprobs": {"content": tokens, "refusal": None},
+                "finish_reason": "stop",
+                "content_filter_results": {"hate": {"filtered": False}},
+            }
+        ],
+    }
+
+
+def test_calls_of_every_kind_stand_as_in_a_whole_answer() -> None:
+    def message(*deltas: dict[str, Any]) -> Any:
+        answer: Any = assemble([{"choices": [{"index": 0, "delta": delta}]} for delta in deltas])
+        return answer["choices"][0]["message"]
+
+    assert message({"function_call": {"name": "f", "arguments": ""}}, {"function_call": {"arguments": "{}"}}) == {
+        "role": "assistant",
+        "content": None,
+        "function_call": {"name": "f", "arguments": "{}"},
+    }
+    custom = message(
+        {"tool_calls": [{"index": 0, "id": "t", "type": "custom", "custom": {"name": "sql", "input": "SEL"}}]},
+        {"tool_calls": [{"index": 0, "custom": {"input": "ECT"}}]},
+    )
+    assert custom["tool_calls"] == [{"id": "t", "type": "custom", "custom": {"name": "sql", "input": "SELECT"}}]
+    # Gemini, asked as OpenAI is, gives all calls of one answer the same index.
+    parallel = message(
+        {"tool_calls": [{"index": 0, "id": "t0", "function": {"name": "f", "arguments": "{}"}}]},
+        {"tool_calls": [{"index": 0, "id": "t1", "function": {"name": "g", "arguments": "["}}]},
+        {"tool_calls": [{"index": 0, "id": "t1", "function": {"arguments": "]"}}]},
+    )
+    assert [(call["id"], call["function"]) for call in parallel["tool_calls"]] == [
+        ("t0", {"name": "f", "arguments": "{}"}),
+        ("t1", {"name": "g", "arguments": "[]"}),
+    ]
+
+
+def test_what_a_message_says_beside_its_blocks_is_kept() -> None:
+    assembled: Any = assemble(
+        [
+            {"type": "message_start", "message": {"id": "m1", "content": [], "stop_reason": None, "container": None}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "compaction", "content": None}},
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "compaction_delta", "content": "so far"}},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "refusal", "stop_details": {"type": "refusal"}, "container": {"id": "k"}},
+                "context_management": {"applied_edits": []},
+            },
+        ]
+    )
+    assert assembled["content"] == [{"type": "compaction", "content": "so far"}]
+    assert assembled["stop_details"] == {"type": "refusal"}
+    assert assembled["container"] == {"id": "k"}
+    assert assembled["context_management"] == {"applied_edits": []}
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "answer"),
+    [
+        ("mcp_call_arguments", "mcp_call", {"arguments": "{}"}),
+        ("code_interpreter_call_code", "code_interpreter_call", {"code": "{}"}),
+        ("custom_tool_call_input", "custom_tool_call", {"input": "{}"}),
+    ],
+)
+def test_a_tool_s_input_that_breaks_off_is_kept(kind: str, item: str, answer: dict[str, Any]) -> None:
+    assembled: Any = assemble(
+        [
+            {"type": "response.output_item.added", "output_index": 0, "item": {"type": item, "id": "i"}},
+            {"type": f"response.{kind}.delta", "output_index": 0, "delta": "{"},
+            {"type": f"response.{kind}.delta", "output_index": 0, "delta": "}"},
+        ]
+    )
+    assert assembled["output"] == [{"type": item, "id": "i", **answer}]
+
+
+def test_a_prompt_that_gemini_refuses_is_an_answer() -> None:
+    refused: Any = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}}
+    assembled = assemble_whole([refused])
+    assert assembled == ({"candidates": [], **refused}, True, None)
+    answering: Any = {"promptFeedback": {"safetyRatings": []}, "candidates": [{"content": {"parts": [{"text": "a"}]}}]}
+    assert not assemble_whole([answering]).ended
+
+
+def test_what_gemini_says_of_a_candidate_is_kept() -> None:
+    more: Any = {
+        "avgLogprobs": -0.1,
+        "logprobsResult": {"chosenCandidates": []},
+        "urlContextMetadata": {"urlMetadata": []},
+    }
+    assembled: Any = assemble([{"candidates": [{"content": {"parts": []}, "finishReason": "STOP", **more}]}])
+    assert assembled["candidates"][0].items() >= more.items()
+
+
+@pytest.mark.parametrize("tool", [False, True], ids=["text", "a tool call"])
+def test_a_chat_put_together_is_what_openai_s_client_makes_of_it(tool: bool) -> None:
+    dialect, *requests = _DIALECTS["chat"]
+    chunks = [
+        chunk for chunk in chunks_of(dialect, {"model": "m", "stream": True, **requests[tool]}) if chunk != "[DONE]"
+    ]
+    state: Any = ChatCompletionStreamState()
+    for chunk in chunks:
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    theirs = state.current_completion_snapshot.model_dump(exclude_unset=True)
+    for choice in theirs["choices"]:
+        for call in choice["message"].get("tool_calls") or ():
+            del call["index"]
+            call["function"].pop("parsed_arguments", None)
+    assert said(assemble(chunks)) == said(theirs)
+
+
+@pytest.mark.parametrize("tool", [False, True], ids=["text", "a tool call"])
+def test_a_message_put_together_is_what_anthropic_s_client_makes_of_it(tool: bool) -> None:
+    dialect, *requests = _DIALECTS["messages"]
+    events = chunks_of(dialect, {"model": "m", "stream": True, **requests[tool]})
+    kinds: Any = TypeAdapter(RawMessageStreamEvent)
+    theirs: Any = None
+    buffers: dict[int, bytes] = {}
+    for event in events:
+        if event["type"] != "ping":
+            theirs = accumulate_event(event=kinds.validate_python(event), current_snapshot=theirs, json_bufs=buffers)
+    assert said(assemble(events)) == said(theirs.to_dict())

@@ -41,7 +41,9 @@ def _tracing(original: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, trace_configs: Any = None, **kwargs: Any) -> None:  # noqa: N807  it is one
-        original(self, *args, trace_configs=[*(trace_configs or ()), trace_config], **kwargs)
+        if _patches.active:
+            trace_configs = [*(trace_configs or ()), trace_config]
+        original(self, *args, trace_configs=trace_configs, **kwargs)
 
     return __init__
 
@@ -64,16 +66,19 @@ def _trace_config() -> Any:
 
 
 async def _begin(_session: Any, context: SimpleNamespace, params: Any) -> None:
-    context.attempt = begin_attempt(params.method, str(params.url), params.headers)
+    context.attempt = begin_attempt(params.method, params.url, params.headers) if _patches.active else None
+    context.sent = False
 
 
 async def _see_headers(session: Any, context: SimpleNamespace, params: Any) -> None:
-    """Take the headers as they are sent, to which aiohttp has added some; after a redirect, another request's."""
-    if context.attempt is None:
-        return
-    if context.attempt.status is not None:
+    """Take the headers as they are sent, to which aiohttp has added some.
+
+    After a redirect, and where a middleware of aiohttp tries again, they are another request's.
+    """
+    if context.attempt is not None and context.sent:
         await _begin(session, context, params)
-    else:
+    if context.attempt is not None:
+        context.sent = True
         context.attempt.send_headers(params.headers)
 
 
@@ -98,6 +103,9 @@ async def _see_answer(session: Any, context: SimpleNamespace, params: Any) -> No
 
 async def _see_failure(_session: Any, context: SimpleNamespace, params: Any) -> None:
     if context.attempt is not None:
+        status = getattr(params.exception, "status", None)
+        if context.attempt.status is None and isinstance(status, int):  # raise_for_status: there has been an answer
+            context.attempt.respond(status, "", "")
         context.attempt.fail(params.exception)
 
 
@@ -124,6 +132,11 @@ class _Content:
         self._reader = reader
         self._body = body
         self._attempt = attempt
+
+    @property  # type: ignore[misc]  # nobody sets it
+    def __class__(self) -> Any:
+        """Say that this is the reader, for aiohttp sends one on in its pieces, and other things by line."""
+        return type(self._reader)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)

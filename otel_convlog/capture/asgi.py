@@ -9,7 +9,6 @@ from opentelemetry import context as context_api
 
 from otel_convlog.capture.captured_turn import CLIENT_LEFT, UNFINISHED, CapturedTurn, Problem
 from otel_convlog.capture.options import CaptureOptions
-from otel_convlog.current import within
 from otel_convlog.tracer import can_record
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ async def serve(app: Application, options: CaptureOptions, scope: Scope, receive
         return
     exchange = _Exchange(turn, receive, send)
     problem: Problem | None = None
-    token = context_api.attach(within(turn, turn.span))
+    token = context_api.attach(turn.context)
     try:
         await app(scope, exchange.receive, exchange.send)
     except BaseException as error:
@@ -83,7 +82,8 @@ def _begin(scope: Scope, options: CaptureOptions) -> CapturedTurn | None:
         return None
     scope[_MARK] = True
     headers = scope.get("headers", ())
-    turn = CapturedTurn(matched, headers, _header(headers, b"content-encoding"), options.most_bytes)
+    named = {_text(name).lower(): _text(value) for name, value in headers}
+    turn = CapturedTurn(matched, headers, named, options.most_bytes)
     return turn if turn.recording else None
 
 
@@ -114,9 +114,19 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         """Send a message on, and then look at it."""
-        await self._send(message)
         try:
-            self._look_at(message)
+            await self._send(message)
+        except OSError:  # so the standard has it, from its version 2.4
+            self._client_left = True
+            raise
+        try:
+            if message["type"] != "http.response.body":
+                self._begin_answer(message)
+                return
+            if self._answer is not None:
+                self._answer.add(message.get("body", b""))
+            if not message.get("more_body"):
+                self._end(None)
         except Exception:
             _logger.warning("an answer could not be recorded", exc_info=True)
 
@@ -125,19 +135,13 @@ class _Exchange:
         if not self._ended:
             self._end(CLIENT_LEFT if self._client_left else problem or UNFINISHED)
 
-    def _look_at(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "http.response.body":
-            if self._answer is not None:
-                self._answer.add(message.get("body", b""))
-            if not message.get("more_body", False):
-                self._end(None)
-        elif kind == "http.response.start":
+    def _begin_answer(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
             headers = message.get("headers", ())
             self._answer = self._turn.respond(
                 int(message["status"]), _header(headers, b"content-type"), _header(headers, b"content-encoding")
             )
-        elif kind == "http.response.pathsend":  # a file, which the server sends itself
+        elif message["type"] == "http.response.pathsend":  # a file, which the server sends itself
             self._end(None)
 
     def _end(self, problem: Problem | None) -> None:
@@ -148,4 +152,8 @@ class _Exchange:
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
     """Return a header's value; empty where there is none."""
-    return next((bytes(value).decode("latin-1") for key, value in headers if bytes(key).lower() == name), "")
+    return next((_text(value) for key, value in headers if bytes(key).lower() == name), "")
+
+
+def _text(value: bytes) -> str:
+    return bytes(value).decode("latin-1")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import get_current
 
 from otel_convlog import attributes as names
 from otel_convlog.attempts import json_of_body
 from otel_convlog.capture.glance import Glance, glance_at, glance_at_stream
+from otel_convlog.current import within
 from otel_convlog.span_fields import attribute_text, genai_attributes
+from otel_convlog.tracer import start_span
 from otel_convlog.turn import Turn, never_raises, raw_fields
-from otel_convlog.wire import MOST_BYTES, Answer, Body
+from otel_convlog.wire import Answer, Body
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.util.types import AttributeValue
 
     from otel_convlog.attempts import Attempt
     from otel_convlog.capture.routes import Matched
@@ -45,17 +55,18 @@ class CapturedTurn(Turn):
     Args:
         matched: Which API the request is to.
         headers: The request's headers, as `sanitize_headers` takes them.
-        encoding: Its ``Content-Encoding``.
+        named: The same by their names in small letters.
         most_bytes: How much of a body is kept.
     """
 
-    __slots__ = ("_answer", "_headers", "_matched", "_most_bytes", "_request", "_status", "_successor")
+    __slots__ = ("_answer", "_came_with", "_headers", "_matched", "_most_bytes", "_request", "_status", "_successor")
 
-    def __init__(self, matched: Matched, headers: object, encoding: str, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, matched: Matched, headers: object, named: Mapping[str, str], most_bytes: int) -> None:
         self._matched = matched
         self._headers: object = {}
+        self._came_with = _context_of(named)
         self._most_bytes = most_bytes
-        self._request: Body | None = Body(encoding, most_bytes)  # None: all of it has passed
+        self._request: Body | None = Body(named.get("content-encoding", ""), most_bytes)  # None: all of it has passed
         self._answer: Answer | None = None
         self._status = 0
         self._successor: Turn | None = None
@@ -67,6 +78,17 @@ class CapturedTurn(Turn):
             client_request=None,
             request_headers=headers,
         )
+
+    @property
+    def context(self) -> Context:
+        """The context in which the application is to answer: this turn is the current one there."""
+        return within(self, self.span, self._came_with)
+
+    def _start_span(self, tracer: Tracer, head: dict[str, AttributeValue]) -> Span | None:
+        """Start the span in the client's trace; where that one is not recorded, in a trace of its own."""
+        self._started_ns = perf_counter_ns()
+        self._attempts: list[Attempt] = []
+        return start_span(tracer, head, self._came_with) or start_span(tracer, head)
 
     def hand_over(self, successor: Turn) -> tuple[Span, int, list[Attempt]] | None:
         """Let the turn that the application itself records take this one's place."""
@@ -184,3 +206,14 @@ class CapturedTurn(Turn):
     def _note_raw(self, name: str, *, whole: bool) -> None:
         """Note that an attribute is a body as it was on the wire, and whether it is all of it."""
         self._fields.update(raw_fields(self._fields, [name], [] if whole else [name.removeprefix(names.PREFIX)]))
+
+
+def _context_of(headers: Mapping[str, str]) -> Context:
+    """Return the context that a request comes with: the current one, or else what the client's headers say of it.
+
+    OpenTelemetry's instrumentation of a server, where it comes later, sees a span, and asks the headers no more.
+    """
+    current = get_current()
+    if trace.get_current_span(current) is not trace.INVALID_SPAN:
+        return current
+    return propagate.extract(headers, current)

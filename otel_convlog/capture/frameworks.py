@@ -47,9 +47,11 @@ def instrument_framework(framework: str) -> None:
     Raises:
         ImportError: There is no such framework.
     """
+    patches = _patches[framework]
     for entrance in _ENTRANCES[framework]:
         owner = getattr(import_module(entrance.module), entrance.class_name)
-        _patches[framework].wrap(owner, "__call__", _within_asgi if entrance.asgi else _within_wsgi)
+        wrapper = _within_asgi if entrance.asgi else _within_wsgi
+        patches.wrap(owner, "__call__", functools.partial(wrapper, patches))
 
 
 def uninstrument_framework(framework: str) -> None:
@@ -57,21 +59,26 @@ def uninstrument_framework(framework: str) -> None:
     _patches[framework].undo()
 
 
-def _within_asgi(original: Callable[..., Any]) -> Callable[..., Any]:
+def _within_asgi(patches: Patches, original: Callable[..., Any]) -> Callable[..., Any]:
     options = CaptureOptions.resolve()
 
     @functools.wraps(original)
     async def __call__(self: Any, scope: Any, receive: Any, send: Any) -> None:  # noqa: N807  it is one
-        await asgi.serve(functools.partial(original, self), options, scope, receive, send)
+        if patches.active:
+            await asgi.serve(functools.partial(original, self), options, scope, receive, send)
+        else:
+            await original(self, scope, receive, send)
 
     return __call__
 
 
-def _within_wsgi(original: Callable[..., Any]) -> Callable[..., Any]:
+def _within_wsgi(patches: Patches, original: Callable[..., Any]) -> Callable[..., Any]:
     options = CaptureOptions.resolve()
 
     @functools.wraps(original)
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:  # noqa: N807  it is one
-        return wsgi.serve(functools.partial(original, self), options, environ, start_response)
+        if patches.active:
+            return wsgi.serve(functools.partial(original, self), options, environ, start_response)
+        return original(self, environ, start_response)
 
     return __call__

@@ -32,7 +32,7 @@ def instrument_httpx() -> None:
     """
     modules = [module for name in _MODULES if (module := _imported(name)) is not None]
     if not modules:
-        raise ImportError("instrument_httpx() needs httpx")
+        raise ModuleNotFoundError("instrument_httpx() needs httpx", name="httpx")
     for module in modules:
         _patches.wrap(module.HTTPTransport, "handle_request", functools.partial(_recording, module))
         _patches.wrap(module.AsyncHTTPTransport, "handle_async_request", functools.partial(_recording_async, module))
@@ -55,7 +55,7 @@ def _recording(module: ModuleType, original: Callable[..., Any]) -> Callable[...
 
     @functools.wraps(original)
     def handle_request(self: Any, request: Any) -> Any:
-        attempt = begin_attempt(request.method, str(request.url), request.headers)
+        attempt = _begin(request)
         if attempt is None:
             return original(self, request)
         _see_body(request, attempt, passing)
@@ -75,7 +75,7 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
 
     @functools.wraps(original)
     async def handle_async_request(self: Any, request: Any) -> Any:
-        attempt = begin_attempt(request.method, str(request.url), request.headers)
+        attempt = _begin(request)
         if attempt is None:
             return await original(self, request)
         _see_body(request, attempt, passing)
@@ -90,12 +90,20 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
     return handle_async_request
 
 
+def _begin(request: Any) -> Attempt | None:
+    if not _patches.active:
+        return None
+    return begin_attempt(request.method, request.url, request.headers, getattr(request.headers, "raw", None))
+
+
 def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> None:
     """Take the request's body: at once where it is there, else while it is sent."""
     try:
         attempt.body.add(request.content)
     except Exception:  # noqa: BLE001  RequestNotRead, of either module: the body is streamed
-        request.stream = passing(request.stream, attempt.body, attempt)
+        stream = request.stream
+        stream = stream.unseen if isinstance(stream, _Passing) else stream  # of a transport that tries again
+        request.stream = passing(stream, attempt.body, attempt)
 
 
 def _answer(attempt: Attempt, response: Any) -> Body:
@@ -107,7 +115,7 @@ class _Passing:
     """A stream of which every piece is taken on its way to whoever reads it."""
 
     def __init__(self, stream: Any, body: Body, attempt: Attempt) -> None:
-        self._stream = stream
+        self.unseen = stream
         self._body = body
         self._attempt = attempt
 
@@ -115,7 +123,7 @@ class _Passing:
 class _PassingStream(_Passing):
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for piece in self._stream:
+            for piece in self.unseen:
                 self._body.add(piece)
                 yield piece
         except Exception as error:
@@ -123,13 +131,13 @@ class _PassingStream(_Passing):
             raise
 
     def close(self) -> None:
-        self._stream.close()
+        self.unseen.close()
 
 
 class _PassingAsyncStream(_Passing):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._stream:
+            async for piece in self.unseen:
                 self._body.add(piece)
                 yield piece
         except Exception as error:
@@ -137,4 +145,4 @@ class _PassingAsyncStream(_Passing):
             raise
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self.unseen.aclose()

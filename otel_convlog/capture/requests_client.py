@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from io import TextIOBase
 from typing import TYPE_CHECKING, Any
 
 from otel_convlog.capture.patches import Patches
@@ -41,36 +42,64 @@ def uninstrument_requests() -> None:
 def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        attempt = begin_attempt(request.method or "", request.url or "", request.headers)
+        attempt = begin_attempt(request.method, request.url, request.headers) if _patches.active else None
         if attempt is None:
             return original(self, request, *args, **kwargs)
-        _see_body(request, attempt)
+        body = request.body
+        request.body = _seen_body(body, attempt.body)
         try:
             response = original(self, request, *args, **kwargs)
         except BaseException as error:
             attempt.fail(error)
             raise
+        finally:
+            request.body = body
         _see_answer(response, attempt)
         return response
 
     return send
 
 
-def _see_body(request: Any, attempt: Attempt) -> None:
-    """Take the request's body: at once where it is there, else while it is sent."""
-    body = request.body
-    if isinstance(body, (bytes, bytearray)):
-        attempt.body.add(bytes(body))
-    elif isinstance(body, str):
-        attempt.body.add(body.encode("utf-8", "replace"))
-    elif body is not None and not hasattr(body, "read"):  # a file is sent by its own means
-        request.body = _passing(body, attempt.body)
+def _seen_body(body: Any, seen: Body) -> Any:
+    """Return what is to be sent as a request's body; it is taken at once where it is there, else while it is sent."""
+    if isinstance(body, (bytes, bytearray, str)):
+        seen.add(_bytes(body))
+    elif isinstance(body, TextIOBase):  # which urllib3 tells from other files, and must see itself
+        return body
+    elif hasattr(body, "read"):
+        return _SeenFile(body, seen)
+    elif body is not None:
+        return _passing(body, seen)
+    return body
 
 
-def _passing(pieces: Iterable[Any], body: Body) -> Iterator[Any]:
+def _passing(pieces: Iterable[Any], seen: Body) -> Iterator[Any]:
     for piece in pieces:
-        body.add(piece.encode() if isinstance(piece, str) else piece)
+        seen.add(_bytes(piece))
         yield piece
+
+
+def _bytes(piece: Any) -> bytes:
+    return piece.encode("utf-8", "replace") if isinstance(piece, str) else bytes(piece)
+
+
+class _SeenFile:
+    """A file, or a stream, of which all is taken that is read."""
+
+    def __init__(self, file: Any, seen: Body) -> None:
+        self._file = file
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _passing(self._file, self._seen)
+
+    def read(self, *args: Any) -> Any:
+        piece = self._file.read(*args)
+        self._seen.add(_bytes(piece or b""))
+        return piece
 
 
 def _see_answer(response: Any, attempt: Attempt) -> None:

@@ -38,7 +38,11 @@ _PATHS = (
     # Without /v1 elsewhere it may be anything's; so OpenAI's on Azure, and Codex's.
     (re.compile(r"(.*/(v1|openai|codex))?/responses/?"), "responses"),
     (re.compile(r".*/v1/messages/?"), "messages"),
-    (re.compile(r".*/models/(?P<model>[^/]+):(?P<method>generateContent|streamGenerateContent)"), "gemini"),
+    # The model stands in the path, but for Code Assist, which Gemini's command line asks: /v1internal:generateContent.
+    (
+        re.compile(r".*?(/(models|tunedModels|endpoints)/(?P<model>[^/]+))?:(?P<method>(g|streamG)enerateContent)"),
+        "gemini",
+    ),
 )
 
 
@@ -74,5 +78,5 @@ class Routes:
         for pattern, name in _PATHS:
             if found := pattern.fullmatch(path):
                 named = found.groupdict()
-                return Matched(_ROUTES[name], named.get("model", ""), named.get("method") == "streamGenerateContent")
+                return Matched(_ROUTES[name], named.get("model") or "", named.get("method") == "streamGenerateContent")
         return None

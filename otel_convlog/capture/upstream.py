@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt | None:
+def begin_attempt(method: object, url: object, headers: Mapping[str, object], shown: object = None) -> Attempt | None:
     """Begin to record a request. Never raises.
 
     Args:
         method: Its method; only a POST asks a model something.
-        url: Where it goes.
+        url: Where it goes; its ``str()`` counts.
         headers: Its headers; their names are asked for in small letters, so they must not care.
+        shown: The same in another form, where that is cheaper to read.
 
     Returns:
         What takes its body and its answer; None where it is none of a turn's, or has a body of another kind than JSON.
@@ -35,14 +36,15 @@ def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt 
         turn = current_turn()
         if turn is None or method != "POST" or context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
             return None
-        if not _is_json(headers.get("content-type", "")):
+        if not _is_json(_text(headers.get("content-type", ""))):
             return None
+        text = _text(url)
         options = _options()
-        matched = options.routes.match(urlsplit(url).path)
+        matched = options.routes.match(urlsplit(text).path)
         attempt = Attempt(
-            url,
-            headers,
-            headers.get("content-encoding", ""),
+            text,
+            headers if shown is None else shown,
+            _text(headers.get("content-encoding", "")),
             backend=matched.route.backend if matched is not None else "",
             model=matched.model if matched is not None else "",
             event_type=matched.route.unnamed_event if matched is not None else "event",
@@ -57,6 +59,11 @@ def begin_attempt(method: str, url: str, headers: Mapping[str, str]) -> Attempt 
 @cache
 def _options() -> CaptureOptions:
     return CaptureOptions.resolve()
+
+
+def _text(value: object) -> str:
+    """Return text; requests takes bytes for it too."""
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _is_json(content_type: str) -> bool:

@@ -9,7 +9,6 @@ from opentelemetry import context as context_api
 
 from otel_convlog.capture.captured_turn import CLIENT_LEFT, CapturedTurn, Problem
 from otel_convlog.capture.options import CaptureOptions
-from otel_convlog.current import within
 from otel_convlog.tracer import can_record
 
 if TYPE_CHECKING:
@@ -71,8 +70,17 @@ def serve(
         raise
     finally:
         context_api.detach(token)
+    if _is_file(pieces, environ):
+        turn.finish()
+        return pieces
     # Servers ask how many pieces there are, to say how long the only one is.
     return _CountedPieces(pieces, exchange) if hasattr(pieces, "__len__") else _Pieces(pieces, exchange)
+
+
+def _is_file(pieces: Iterable[bytes], environ: Environ) -> bool:
+    """Say whether the answer is a file, which the server sends by means of its own."""
+    wrapper = environ.get("wsgi.file_wrapper")
+    return isinstance(wrapper, type) and isinstance(pieces, wrapper)
 
 
 def _begin(environ: Environ, options: CaptureOptions) -> CapturedTurn | None:
@@ -86,7 +94,7 @@ def _begin(environ: Environ, options: CaptureOptions) -> CapturedTurn | None:
         return None
     environ[_MARK] = True
     headers = _headers(environ)
-    turn = CapturedTurn(matched, headers, headers.get("content-encoding", ""), options.most_bytes)
+    turn = CapturedTurn(matched, headers, headers, options.most_bytes)
     return turn if turn.recording else None
 
 
@@ -111,13 +119,15 @@ class _Exchange:
 
     def __init__(self, turn: CapturedTurn, start_response: StartResponse) -> None:
         self.turn = turn
-        self.context: Context = within(turn, turn.span)
+        self.context: Context = turn.context
         self._start_response = start_response
         self._answer: Answer | None = None
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any
+    ) -> Callable[[bytes], object]:
         """Pass on that the answer begins, and note it."""
-        write = self._start_response(status, headers, *exc_info)
+        write = self._start_response(status, headers, *args, **kwargs)
         try:
             named = {name.lower(): value for name, value in headers}
             code = int(status[:3]) if status[:3].isdecimal() else 0
@@ -144,16 +154,19 @@ class _Pieces:
     def __init__(self, pieces: Iterable[bytes], exchange: _Exchange) -> None:
         self._pieces = pieces
         self._exchange = exchange
-        self._iterator = self._seen()
+        self._iterator: Generator[bytes, None, None] | None = None
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._iterator is None:
+            self._iterator = self._seen()
         return self._iterator
 
     def close(self) -> None:
         """Let the application close its answer; where it has not been read to its end, the client has gone."""
         try:
-            self._iterator.close()
+            if self._iterator is not None:
+                self._iterator.close()
             if hasattr(self._pieces, "close"):
                 self._pieces.close()
         finally:
@@ -163,11 +176,12 @@ class _Pieces:
         self._end(CLIENT_LEFT)  # of servers that do not even begin
 
     def _seen(self) -> Generator[bytes, None, None]:
-        iterator = iter(self._pieces)
+        iterator: Iterator[bytes] | None = None
         while True:
             # A generator runs in the context of whoever asks it for its next piece.
             token = context_api.attach(self._exchange.context)
             try:
+                iterator = iter(self._pieces) if iterator is None else iterator
                 piece = next(iterator)
             except StopIteration:
                 self._end(None)
@@ -215,6 +229,11 @@ class _SeenInput:
         piece: bytes = self._stream.read(*args)
         size = args[0] if args else None
         return self._seen(piece, at_end=size is None or size < 0 or (size > 0 and not piece))
+
+    def read1(self, *args: Any) -> bytes:
+        """Read as a file; the standard does not ask it of servers."""
+        piece: bytes = self._stream.read1(*args)
+        return self._seen(piece, at_end=not piece and args != (0,))
 
     def readline(self, *args: Any) -> bytes:
         """Read as the server's own."""

@@ -30,7 +30,7 @@ _TEXT_WIDTH = 100
 def command(log: Log, lines: int, follow: bool) -> None:
     """Show the turns that were written last, by all processes."""
     with closing(Follower(log.directory)) as follower, suppress(KeyboardInterrupt):
-        _print(log, follower.last(lines))
+        _print(log, follower.last(lines, follow=follow))
         while follow:
             sleep(_LOOK_S)
             _print(log, follower.new())

@@ -100,6 +100,8 @@ def assembled(record: TurnRecord, rest: str) -> TurnRecord:
     counts = Counter(event.get("type") for event in record.client_events.events if isinstance(event, dict))
     summary: dict[str, Json] = {"event_counts": {str(kind): count for kind, count in counts.items()}}
     answer, ended, error = assemble_whole(record.client_events.events)
+    if ended and rest.removeprefix("data:").strip() == "[DONE]":  # of a server that leaves the last empty line out
+        rest = ""
     if answer is not None:
         summary["response"] = answer
     usage = _usage_of(answer)

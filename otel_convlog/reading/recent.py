@@ -68,12 +68,18 @@ class Follower:
         self._seen: dict[str, None] = {}
         self._newest = ""
 
-    def last(self, count: int) -> list[RecentTurn]:
-        """Return the turns that were written last, the newest last."""
+    def last(self, count: int, *, follow: bool = True) -> list[RecentTurn]:
+        """Return the turns that were written last, the newest last.
+
+        Args:
+            count: How many.
+            follow: Whether `new` is to be asked afterwards.
+        """
         most = max(count, 1)
         rows = self._rows("t.file IN (SELECT file FROM conversations ORDER BY updated_at DESC LIMIT ?)", (most,), most)
-        self._note(self._rows("t.updated_at >= ? AND c.updated_at >= ?", (self._horizon(rows),) * 2))
-        self._note(rows)
+        if follow:
+            self._note(self._rows("t.updated_at >= ? AND c.updated_at >= ?", (self._horizon(rows),) * 2))
+            self._note(rows)
         return rows[len(rows) - count :] if count < len(rows) else rows
 
     def new(self) -> list[RecentTurn]:

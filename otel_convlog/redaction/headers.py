@@ -60,12 +60,14 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
         Names as they were given. Values as they were given, masked ones as text; values of a repeated name joined with
         ``", "`` (RFC 9110 section 5.3). Credentials in URLs, as ``Referer`` may have them, are masked too.
     """
-    more = configured_names().union(map(header_name, names))
+    more = configured_names()
+    if names:
+        more = more.union(map(header_name, names))
     sanitized: dict[str, object] = {}
     for pair in _pairs(headers):
         try:
             name, value = pair
-            text, known = _known(name, more)
+            text, known = _known(bytes(name) if type(name) is bytearray else name, more)
             shown = known.shown(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret

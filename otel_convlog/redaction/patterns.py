@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from otel_convlog.redaction.texts import Found
+from otel_convlog.redaction.found import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,6 +9,7 @@ anywhere else, and none can take longer than in proportion to the text. A secret
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -227,9 +228,17 @@ def is_value(text: str) -> bool:
 
 
 # The names where they are the end of an object's key, or all of it.
-SECRET_KEY = re.compile(
+_SECRET_KEY = re.compile(
     rf"(?:[\w.-]{{0,80}}[_.-])?{_NAMES}s?|\w{{0,80}}(?:ApiKey|AccessKey|SecretKey|AccessToken|Password)", re.IGNORECASE
 )
+
+
+@lru_cache(maxsize=4096)
+def is_secret_key(key: str) -> bool:
+    """Say whether an object's key tells that its value is a secret."""
+    return _SECRET_KEY.fullmatch(key) is not None
+
+
 _SHORTEST_VALUE = 6
 _MASKED_VALUE = re.compile(r"\[REDACTED|(?:\w{1,20}\s+)?\S{0,8}\*\*\*")
 

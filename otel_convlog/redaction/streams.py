@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _BEFORE_CHUNK = len("data: {")
 _LINE = re.compile(r"[^\r\n]+")
 
-# Where the protocols' chunks have what is said: OpenAI chat, Gemini; Anthropic and OpenAI responses have a delta.
-_HOLDERS = ("choices", "candidates")
+# What tells of which text a delta is a piece, in the events of Anthropic and of OpenAI's responses.
 _DELTA_PLACE = ("type", "index", "output_index", "content_index", "summary_index", "item_id")
 # Events of protocols with deltas that carry no piece of a text, but one or nothing.
 _WHOLE_EVENTS = re.compile(r"response\..*|message_(?:start|stop)|content_block_(?:start|stop)|ping")
@@ -127,10 +126,15 @@ def _chunk_of(event: Json) -> dict[str, Json] | None:
 
 def _collect(chunk: dict[str, Json], channels: dict[tuple[object, ...], list[_Piece]]) -> None:
     """Add a chunk's pieces of text to those of the same place in other chunks."""
-    for holder in _HOLDERS:
-        if holder in chunk:
-            _add(chunk[holder], (holder,), channels)
-            return
+    choices = chunk.get("choices")
+    if isinstance(choices, list):
+        for position, choice in enumerate(choices):  # by far the most chunks are of this kind
+            if isinstance(choice, dict):
+                _add(choice.get("delta", choice), (choice.get("index", position),), channels)
+        return
+    if "candidates" in chunk:
+        _add(chunk["candidates"], ("candidates",), channels)
+        return
     inner = chunk.get("response")
     if isinstance(inner, dict) and "candidates" in inner:
         _collect(inner, channels)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from string import ascii_letters, digits
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from otel_convlog.redaction import rules
+from otel_convlog.redaction.found import Found, without_overlap
 from otel_convlog.redaction.urls import is_secret_parameter, secrets_in_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _SHORTEST_RUN = 20
 _SHORTEST_SECRET = 8
@@ -35,11 +36,16 @@ _BASE64 = (ascii_letters + digits + "+/=_-").encode()
 _LONG_DATA = 2048
 _DATA_URL = re.compile(r"data:[\w/+.;=-]{0,200};base64,[A-Za-z0-9+/=_-]*")
 
+# A credential in a text that is shorter than a run has one of these with it.
+_IN_SHORT = re.compile(r"[@=:%~]|bearer", re.IGNORECASE)
+
 _PATTERNS: dict[str, list[tuple[rules.Token, re.Pattern[str]]]] = {}
 for _token in rules.TOKENS:
     for _beginning in _token.beginnings:
         _PATTERNS.setdefault(_beginning, []).append((_token, re.compile(re.escape(_beginning) + _token.rest)))
-_LONGEST_FIRST = sorted(_PATTERNS, key=len, reverse=True)
+_LONGEST_FIRST: dict[str, list[str]] = {}  # by their first two letters
+for _beginning in sorted(_PATTERNS, key=len, reverse=True):
+    _LONGEST_FIRST.setdefault(_beginning[:2], []).append(_beginning)
 _BEGINNING = re.compile("|".join(map(re.escape, _PATTERNS)))
 
 
@@ -63,9 +69,8 @@ _SUSPICIOUS = re.compile(
     "|".join(
         (
             *(_in_run(beginning, token.rest) for token in rules.TOKENS for beginning in token.beginnings),
-            *("T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
+            *("PuTTY-User-Key", "T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
             r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20}",
-            *("-----BEGIN", "PRIVATE KEY", "Private-Lines"),
         )
     ).encode()
 )
@@ -93,33 +98,11 @@ _END_OF_URL = re.compile(rb"[\s\"'<>`\\]")
 _LONGEST_USER = 2100
 
 
-class Found(NamedTuple):
-    """A secret in a text: where, and of what kind."""
-
-    start: int
-    end: int
-    kind: str
-
-
-def replaced(text: str, secrets: Iterable[Found]) -> str:
-    """Return a text with ``[REDACTED:kind]`` in the place of its secrets, which do not overlap and are in order."""
-    pieces: list[str] = []
-    end = 0
-    for secret in secrets:
-        pieces += (text[end : secret.start], mark(secret.kind))
-        end = secret.end
-    pieces.append(text[end:])
-    return "".join(pieces)
-
-
-def mark(kind: str) -> str:
-    """Return what stands in the place of a secret."""
-    return f"[REDACTED:{kind}]"
-
-
 def find_secrets(text: str) -> list[Found]:
     """Return the secrets in a text, in order, none overlapping another."""
-    if len(text) < _SHORTEST_SECRET or not may_hold_secret(text.encode("utf-8", "surrogatepass")):
+    if len(text) < _SHORTEST_RUN and (len(text) < _SHORTEST_SECRET or _IN_SHORT.search(text) is None):
+        return []
+    if not may_hold_secret(text.encode("utf-8", "surrogatepass")):
         return []
     low = text.lower()
     if len(low) != len(text):  # a letter whose small form is longer: İ
@@ -130,17 +113,6 @@ def find_secrets(text: str) -> list[Found]:
         found = [one for one in found if not any(start <= one.start < end for start, end in data)]
     found += [Found(start, end, "url") for start, end in secrets_in_urls(text)]
     return without_overlap(found)
-
-
-def without_overlap(found: Iterable[Found]) -> list[Found]:
-    """Return secrets in order, those that overlap as one of the kind of the first."""
-    kept: list[Found] = []
-    for one in sorted(found, key=lambda one: (one.start, -one.end)):
-        if kept and one.start < kept[-1].end:
-            kept[-1] = kept[-1]._replace(end=max(kept[-1].end, one.end))
-        else:
-            kept.append(one)
-    return kept
 
 
 def _tokens(text: str) -> Iterator[Found]:
@@ -163,7 +135,7 @@ def _token_at(text: str, start: int, rejected: dict[rules.Token, int]) -> Found 
         rejected: To where there is no key of a kind: what does not look right as a whole does not either in part.
     """
     begins_word = _begins_word(text, start)
-    for beginning in _LONGEST_FIRST:
+    for beginning in _LONGEST_FIRST[text[start : start + 2]]:
         if not text.startswith(beginning, start) or not (begins_word or _is_distinct(beginning)):
             continue
         for token, pattern in _PATTERNS[beginning]:
@@ -275,18 +247,21 @@ def _is_named(data: bytes, start: int) -> bool:
 
 def _has_word(data: bytes, low: bytes) -> bool:
     """Say whether a word stands there that makes also a short text behind it a secret."""
+    # From behind: there the search skips by a word's first letter, which is rarer than its last in these.
     for word in (b"passw", b"secret"):
-        start = low.find(word)
+        start = low.rfind(word)
         while start >= 0:
             if _LOOSELY_QUOTED.match(low, start) or any(pattern.match(data, start) for pattern in _NAMED):
                 return True
-            start = low.find(word, start + len(word))
-    start = low.find(b"bearer")
+            start = low.rfind(word, 0, start)
+    start = low.rfind(b"bearer")
     while start >= 0:
         match = _BEARER.match(data, start)
         if match and rules.is_bearer(match["secret"].decode()):
             return True
-        start = low.find(b"bearer", start + len(b"bearer"))
+        start = low.rfind(b"bearer", 0, start)
+    if data.rfind(b"PRIVATE KEY") >= 0:
+        return True
     start = data.find(b"~")
     while start >= 0:
         if data[start - 1 : start] == b"Q":

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from otel_convlog.jsontext import to_json
 from otel_convlog.record import IdentifiedTurn, StreamEvents
 from otel_convlog.redaction import rules
+from otel_convlog.redaction.found import Found, mark, replaced, without_overlap
 from otel_convlog.redaction.headers import header_name, sanitize_headers
 from otel_convlog.redaction.hook import BoundedCaller, HookError
 from otel_convlog.redaction.patterns import TURN_S, PatternTimeoutError, UserPatterns
 from otel_convlog.redaction.streams import Edit, clean_events
-from otel_convlog.redaction.texts import Found, find_secrets, mark, may_hold_secret, replaced, without_overlap
+from otel_convlog.redaction.texts import find_secrets, may_hold_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +44,8 @@ _WRITTEN = (
     *("client_response", "stream_summary", "error"),
 )
 _NAMES = ("route", "client_model", "backend", "upstream_model", "usage")
+_LONGEST_REMEMBERED = 200
+_MANY = 32
 _EVENTS = ("upstream_events", "client_events")
 
 
@@ -52,6 +56,7 @@ class _Noted:
     deadline: float
     kinds: Counter[str] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
+    clean: set[str] = field(default_factory=set)  # short texts that were looked at: a stream repeats them in each event
 
 
 class TurnRedactor:
@@ -123,6 +128,8 @@ class TurnRedactor:
         if value is None or isinstance(value, (int, float)):
             return value
         try:
+            if not (self._headers or self._is_suspicious(value)):
+                return value
             if self._hook is None or name in _NAMES:
                 return self._walked(name, value, noted)
             return self._caller.call(lambda: self._walked(name, value, noted))
@@ -165,7 +172,7 @@ class TurnRedactor:
         if isinstance(value, str):
             return self._cleaned_text(name, value, noted, key)
         if isinstance(value, list):
-            return [self._walked(name, item, noted, key) for item in value]
+            return self._walked_list(name, value, noted, key)
         if not isinstance(value, dict):
             return value
         if self._headers and name in ("request_headers", "upstream_request"):
@@ -178,6 +185,19 @@ class TurnRedactor:
             walked[new] = self._walked(name, item, noted, given)
         return walked
 
+    def _walked_list(self, name: str, items: list[Json], noted: _Noted, key: str) -> list[Json]:
+        if len(items) <= _MANY:
+            return [self._walked(name, item, noted, key) for item in items]
+        walked: list[Json] = []
+        for start in range(0, len(items), _MANY):  # of a stream's events most hold nothing
+            some = items[start : start + _MANY]
+            suspicious = self._is_suspicious(some) or rules.is_secret_key(key)
+            walked += [self._walked(name, item, noted, key) for item in some] if suspicious else some
+        return walked
+
+    def _is_suspicious(self, value: Json) -> bool:
+        return self._looks_at_all or may_hold_secret(to_json(value))
+
     def _with_headers(self, name: str, value: dict[str, Json]) -> dict[str, Json]:
         if name == "request_headers":
             return sanitize_headers(value, names=self._headers)  # type: ignore[return-value]  # JSON's values stay such
@@ -187,13 +207,16 @@ class TurnRedactor:
         return {**value, "headers": sanitize_headers(headers, names=self._headers)}  # type: ignore[dict-item]  # as above
 
     def _cleaned_text(self, name: str, text: str, noted: _Noted, key: str) -> str:
-        if key and rules.SECRET_KEY.fullmatch(key) and rules.is_secret_value(text):
+        if key and rules.is_secret_key(key) and rules.is_secret_value(text):
             return self._noted(Found(0, len(text), "credential"), noted)
-        secrets = self._find(text, noted.deadline)
-        if secrets:
+        if text not in noted.clean:
+            secrets = self._find(text, noted.deadline)
             for one in secrets:
                 self._noted(one, noted)
-            text = replaced(text, secrets)
+            if secrets:
+                text = replaced(text, secrets)
+            elif len(text) <= _LONGEST_REMEMBERED:
+                noted.clean.add(text)
         return text if self._hook is None or not text or name in _NAMES else self._hooked(name, text)
 
     def _hooked(self, name: str, text: str) -> str:

@@ -88,6 +88,7 @@ def stream_of(chunk: Object) -> Stream | None:
     if kind in ("message_start", "content_block_start", "content_block_delta"):
         return MessagesStream()
     inner = chunk.get("response")
-    if "candidates" in chunk or (isinstance(inner, dict) and "candidates" in inner):
+    gemini = inner if isinstance(inner, dict) else chunk
+    if "candidates" in gemini or "promptFeedback" in gemini:
         return GeminiStream()
     return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_convlog.streams.values import Stream, collect, index_of, items_of, merged
+from otel_convlog.streams.growing import Growing
+from otel_convlog.streams.values import Stream, index_of, items_of, merge
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.streams.values import Object
 
-_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
-_THOUGHTS = ("reasoning_content", "reasoning")  # of servers beyond OpenAI's own: DeepSeek's, vLLM; OpenRouter
+# Of a chunk, and of its choices, what is not taken over as it is; servers beyond OpenAI's own add to both.
+_NOT_THE_ANSWERS = frozenset({"choices", "error", "obfuscation", "object", "usage"})
+_NOT_THE_CHOICES = frozenset({"delta", "index", "logprobs"})
 
 
 class ChatStream(Stream):
@@ -19,20 +21,21 @@ class ChatStream(Stream):
 
     def __init__(self) -> None:
         self._head: Object = {}
+        self._usage: Object = {}
         self._choices: dict[int, _Choice] = {}
 
     def add(self, chunk: Object) -> None:
         """Take the next chunk."""
-        merged(self._head, chunk, (*_HEAD, "usage"))
+        merge(self._head, chunk, without=_NOT_THE_ANSWERS)
+        if chunk.get("usage") is not None:
+            self._usage = {"usage": chunk["usage"]}
         for choice in items_of(chunk.get("choices")):
             self._choices.setdefault(index_of(choice), _Choice()).add(choice)
 
     def answer(self) -> Json:
         """Return the answer so far."""
         choices: list[Json] = [{"index": index, **choice.answer()} for index, choice in sorted(self._choices.items())]
-        head = {name: self._head[name] for name in _HEAD if name in self._head}
-        usage: Object = {"usage": self._head["usage"]} if "usage" in self._head else {}
-        return {**head, "object": "chat.completion", "choices": choices, **usage}
+        return {**self._head, "object": "chat.completion", "choices": choices, **self._usage}
 
     @property
     def ended(self) -> bool:
@@ -42,46 +45,60 @@ class ChatStream(Stream):
 
 class _Choice:
     def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {"content": [], "refusal": [], **{name: [] for name in _THOUGHTS}}
-        self._calls: dict[int, _Call] = {}
+        self._message: dict[str, Growing] = {}
+        self._calls: list[_Call] = []
+        self._current: dict[int, _Call] = {}
+        self._logprobs = Growing()
         self._end: Object = {"finish_reason": None}
 
     def add(self, choice: Object) -> None:
         delta = choice.get("delta")
-        if isinstance(delta, dict):
-            for name, pieces in self._texts.items():
-                collect(pieces, delta.get(name))
-            for call in items_of(delta.get("tool_calls")):
-                self._calls.setdefault(index_of(call), _Call()).add(call)
-            if isinstance(function := delta.get("function_call"), dict):  # the older form of a tool call
-                self._calls.setdefault(0, _Call()).add({"function": function})
-        merged(self._end, choice, ("finish_reason",))
+        for name, piece in delta.items() if isinstance(delta, dict) else ():
+            if name == "tool_calls":
+                for call in items_of(piece):
+                    self._call_of(call).add(call)
+            elif name != "role":
+                self._message.setdefault(name, Growing()).add(piece, name)
+        self._logprobs.add(choice.get("logprobs"))
+        merge(self._end, choice, without=_NOT_THE_CHOICES)
+
+    def _call_of(self, call: Object) -> _Call:
+        """Return the call that a piece is of. Some servers give all of them the same index: there the id tells."""
+        index = index_of(call)
+        known = self._current.get(index)
+        if known is None or known.is_another(call):
+            known = self._current[index] = _Call()
+            self._calls.append(known)
+        return known
 
     @property
     def ended(self) -> bool:
         return self._end["finish_reason"] is not None
 
     def answer(self) -> Object:
-        texts = {name: "".join(pieces) for name, pieces in self._texts.items()}
-        message: Object = {"role": "assistant", "content": texts.pop("content") or None}
-        message.update({name: text for name, text in texts.items() if text})
+        said = {name: value for name, piece in self._message.items() if (value := piece.value())}
+        message: Object = {"role": "assistant", "content": said.pop("content", None), **said}
         if self._calls:
-            message["tool_calls"] = [call.answer() for _, call in sorted(self._calls.items())]
-        return {"message": message, **self._end}
+            message["tool_calls"] = [call.answer() for call in self._calls]
+        logprobs = self._logprobs.value()
+        return {"message": message, **({"logprobs": logprobs} if logprobs else {}), **self._end}
 
 
 class _Call:
     def __init__(self) -> None:
-        self._head: Object = {"id": None, "type": "function"}
-        self._name: list[str] = []
-        self._arguments: list[str] = []
+        self._id: Json = None
+        self._call = Growing()
+
+    def is_another(self, call: Object) -> bool:
+        """Say whether a piece begins another call: it has an id of its own, and a name."""
+        function = call.get("function")
+        named = isinstance(function, dict) and bool(function.get("name"))
+        return named and bool(self._id) and bool(call.get("id")) and call["id"] != self._id
 
     def add(self, call: Object) -> None:
-        merged(self._head, call, ("id", "type"))
-        function = call.get("function")
-        if isinstance(function, dict):
-            collect(self._name, function.get("name"))
-            collect(self._arguments, function.get("arguments"))
+        self._id = call.get("id") or self._id
+        self._call.add({name: piece for name, piece in call.items() if name not in ("index", "id")})
 
-    def answer(self) -> Object:
-        return {**self._head, "function": {"name": "".join(self._name), "arguments": "".join(self._arguments)}}
+    def answer(self) -> Json:
+        call = self._call.value()
+        return {"id": self._id, "type": "function", **(call if isinstance(call, dict) else {})}

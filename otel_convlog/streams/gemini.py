@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_convlog.streams.values import Stream, index_of, items_of, merged
+from otel_convlog.streams.values import Stream, index_of, items_of, merge
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.streams.values import Object
-
-_REST = ("promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime")
-_END = ("finishReason", "finishMessage", "safetyRatings", "citationMetadata", "groundingMetadata")
 
 
 class GeminiStream(Stream):
@@ -25,14 +22,14 @@ class GeminiStream(Stream):
         """Take the next chunk."""
         inner = chunk.get("response")
         whole = inner if isinstance(inner, dict) else chunk
-        merged(self._rest, whole, _REST)
+        merge(self._rest, whole, without=("candidates", "error"))
         for candidate in items_of(whole.get("candidates")):
             parts, end = self._candidates.setdefault(index_of(candidate), ([], {"finishReason": None}))
             content = candidate.get("content")
             more = content.get("parts") if isinstance(content, dict) else None
             for part in more if isinstance(more, list) else []:
                 _add(parts, part)
-            merged(end, candidate, _END)
+            merge(end, candidate, without=("content", "index"))
 
     def answer(self) -> Json:
         """Return the answer so far."""
@@ -45,8 +42,10 @@ class GeminiStream(Stream):
     @property
     def ended(self) -> bool:
         """Whether each candidate has said why it ends, or the prompt was refused."""
-        ends = [end["finishReason"] for _, end in self._candidates.values()]
-        return (bool(ends) and None not in ends) or "promptFeedback" in self._rest
+        if not self._candidates:
+            feedback = self._rest.get("promptFeedback")
+            return isinstance(feedback, dict) and "blockReason" in feedback
+        return all(end["finishReason"] is not None for _, end in self._candidates.values())
 
 
 def _add(parts: list[Json], part: Json) -> None:

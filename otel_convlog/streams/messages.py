@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import json_or_none
-from otel_convlog.streams.values import Stream, collect, index_of, merged
+from otel_convlog.streams.values import Stream, index_of, merge
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.streams.values import Object
 
-_HEAD = ("id", "type", "role", "model")
-_END = ("stop_reason", "stop_sequence")
+_NOT_THE_HEAD = frozenset({"content", "stop_reason", "stop_sequence", "usage"})
+_NOT_THE_END = frozenset({"delta", "type", "usage"})
 
-# What a delta adds to its block, and where: its type, and the block's field.
-_TEXTS = {"text": "text", "thinking": "thinking", "partial_json": "input"}
+# What a delta adds to its block, and where: its type, and the block's field. (The content is of a compaction.)
+_TEXTS = {"text": "text", "thinking": "thinking", "partial_json": "input", "content": "content"}
+
+# What a block is that has not been said to begin.
+_TYPES = {"input": "tool_use", "content": "compaction"}
 
 
 class MessagesStream(Stream):
@@ -31,19 +34,22 @@ class MessagesStream(Stream):
     def add(self, chunk: Object) -> None:
         """Take the next event."""
         message, block, delta = chunk.get("message"), chunk.get("content_block"), chunk.get("delta")
-        merged(self._head, message, _HEAD)
+        merge(self._head, message, without=_NOT_THE_HEAD)
         for holder in (message, chunk):  # the input is counted at the start, the output at the end
             usage = holder.get("usage") if isinstance(holder, dict) else None
             if isinstance(usage, dict):
                 self._usage.update({name: count for name, count in usage.items() if count is not None})
+        if chunk.get("type") == "message_delta":
+            merge(self._end, delta, without=())
+            merge(self._end, chunk, without=_NOT_THE_END)
+            return
         index = index_of(chunk)
         if isinstance(block, dict):
             self._blocks[index] = dict(block)
         if isinstance(delta, dict):
-            merged(self._end, delta, _END)
             for name, field in _TEXTS.items():
-                if name in delta:
-                    collect(self._pieces.setdefault((index, field), []), delta[name])
+                if isinstance(piece := delta.get(name), str):
+                    self._pieces.setdefault((index, field), []).append(piece)
             if isinstance(signature := delta.get("signature"), str):
                 self._blocks.setdefault(index, {"type": "thinking"})["signature"] = signature
             if isinstance(citation := delta.get("citation"), dict):
@@ -59,7 +65,7 @@ class MessagesStream(Stream):
         """Return the answer so far."""
         blocks = {index: dict(block) for index, block in self._blocks.items()}
         for (index, field), pieces in self._pieces.items():
-            block = blocks.setdefault(index, {"type": "tool_use" if field == "input" else field})
+            block = blocks.setdefault(index, {"type": _TYPES.get(field, field)})
             text = "".join(pieces)
             if field == "input":
                 read = json_or_none(text)

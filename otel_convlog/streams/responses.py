@@ -19,7 +19,12 @@ _DELTAS = {
     "response.reasoning_summary_text.delta": ("reasoning", "summary", "summary_text", "text"),
     "response.reasoning_text.delta": ("reasoning", "content", "reasoning_text", "text"),
 }
-_ARGUMENTS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+_ARGUMENTS = {
+    "response.function_call_arguments.delta": ("function_call", "arguments"),
+    "response.custom_tool_call_input.delta": ("custom_tool_call", "input"),
+    "response.mcp_call_arguments.delta": ("mcp_call", "arguments"),
+    "response.code_interpreter_call_code.delta": ("code_interpreter_call", "code"),
+}
 
 
 class ResponsesStream(Stream):
@@ -60,8 +65,9 @@ class ResponsesStream(Stream):
         for (position, kind, _), pieces in sorted(self._texts.items()):
             item = items.setdefault(position, {})
             if kind in _ARGUMENTS:
-                item.setdefault("type", "function_call")
-                item["input" if item["type"] == "custom_tool_call" else "arguments"] = "".join(pieces)
+                item_type, key = _ARGUMENTS[kind]
+                item.setdefault("type", item_type)
+                item[key] = "".join(pieces)
                 continue
             item_type, holder, part_type, key = _DELTAS[kind]
             item.setdefault("type", item_type)

@@ -43,7 +43,7 @@ def items_of(value: Json) -> list[Object]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def merged(known: Object, more: Json, names: Collection[str]) -> None:
+def merge(known: Object, more: Json, *, without: Collection[str]) -> None:
     """Take over those of an object's entries that say something."""
     if isinstance(more, dict):
-        known.update({name: more[name] for name in names if more.get(name) is not None})
+        known.update({name: value for name, value in more.items() if name not in without and value not in (None, "")})

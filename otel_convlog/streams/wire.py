@@ -78,8 +78,8 @@ def _server_sent(stream: bytes, unnamed: str) -> WireEvents:
     mark = len(BYTE_ORDER_MARK) if stream.startswith(BYTE_ORDER_MARK) else 0
     found, rest = split_events(unify_line_ends(stream[mark:]))
     events: list[Json] = [{"type": event.name or unnamed, "data": from_wire(event.data)} for event in found]
-    left = rest.strip(b"\n").decode("utf-8", "replace")
-    return WireEvents(events, [event.end + mark for event in found], left, stream)
+    lines = [line for line in rest.decode("utf-8", "replace").split("\n") if line and line[0] != ":"]  # no comments
+    return WireEvents(events, [event.end + mark for event in found], "\n".join(lines), stream)
 
 
 def _items(text: str) -> Iterator[tuple[Json, int]]:

@@ -10,7 +10,9 @@ from time import perf_counter
 from typing import Any
 
 from otel_convlog.exporter import ConversationSpanExporter
-from otel_convlog.writer.frames import PassedSpan, Report, packed, unpacked
+from otel_convlog.writer.frames import FrameReader, PassedSpan, Report, packed
+
+_MOST_SPANS = 512  # of one export
 
 
 def main(settings: dict[str, Any]) -> None:
@@ -26,23 +28,29 @@ def main(settings: dict[str, Any]) -> None:
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever prints something shall not disturb them
     exporter = ConversationSpanExporter(**settings)
-    frame: tuple[int, list[tuple[object, ...]] | None] | None = (0, [])  # nothing to do but to say that it is there
-    while frame is not None:
-        report = packed(tuple(_done(exporter, *frame)))
+    frames = FrameReader(sys.stdin.fileno())
+    report = _done(exporter, 0, [], flush=False)  # nothing but that it is there
+    while True:
         with contextlib.suppress(OSError):  # the proxy has ended; what it has handed over is still to be read
-            reports.write(report)
-        frame = unpacked(sys.stdin.buffer.read)
+            reports.write(packed(tuple(report)))
+        frame = frames.next()
+        if frame is None:
+            break
+        number, spans = frame
+        # What has come meanwhile shares what a write costs, and a report.
+        together = list(spans or ())
+        while spans is not None and len(together) < _MOST_SPANS and frames.has_next():
+            number, spans = frames.next()
+            together += spans or ()
+        report = _done(exporter, number, together, flush=spans is None)
     exporter.shutdown()
 
 
-def _done(exporter: ConversationSpanExporter, number: int, spans: list[tuple[object, ...]] | None) -> Report:
-    """Do what a frame asks: export its spans; or, where it has none, write all that waits."""
+def _done(exporter: ConversationSpanExporter, number: int, spans: list[tuple[object, ...]], *, flush: bool) -> Report:
+    """Export spans, and write all that waits, where that is asked; return what has come of it."""
     started = perf_counter()
-    flushed = True
-    if spans is None:
-        flushed = exporter.force_flush()
-    else:
-        exporter.export([PassedSpan(span) for span in spans])
+    exporter.export([PassedSpan(span) for span in spans])
+    flushed = exporter.force_flush() if flush else True
     return Report(
         number,
         exporter.turns_written,

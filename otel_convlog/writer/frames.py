@@ -7,6 +7,8 @@ interpreter, at the cost of copying the texts.
 from __future__ import annotations
 
 import marshal
+import os
+import select
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LENGTH = struct.Struct("<Q")
+_BYTES_AT_ONCE = 1 << 20
 
 SERVICE_NAME = "service.name"
+
+# By these methods, for an enumeration has a `str` of its own.
+_PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, bytes),
+)
 
 
 class Report(NamedTuple):
@@ -45,27 +56,68 @@ class Report(NamedTuple):
 
 
 def packed(value: tuple[Any, ...]) -> bytes:
-    """Return a frame.
-
-    Raises:
-        ValueError: There is something in it that is no plain value.
-    """
-    content = marshal.dumps(value)
+    """Return a frame."""
+    try:
+        content = marshal.dumps(value)
+    except ValueError:  # attributes may be of classes that a user has made of the plain ones, as enumerations are
+        content = marshal.dumps(_plain(value))
     return _LENGTH.pack(len(content)) + content
 
 
-def unpacked(read: Callable[[int], bytes]) -> Any:
-    """Read a frame and return what it holds; None at the end, also where it is cut there.
+def _plain(value: Any) -> Any:
+    """Return a value of which each part is of Python's own classes, as `marshal` wants it."""
+    if value is None or isinstance(value, bool):
+        return value
+    for kind, made_plain in _PLAIN:
+        if isinstance(value, kind):
+            return made_plain(value)
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+class FrameReader:
+    """Reads the frames of a pipe.
 
     Args:
-        read: Returns so many bytes, less only at the end.
+        descriptor: The pipe's.
     """
-    head = read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    content = read(length)
-    return marshal.loads(content) if len(content) == length else None  # noqa: S302  this package's own process wrote it
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+
+    def next(self) -> Any:
+        """Return what the next frame holds; None at the pipe's end, also where a frame is cut there."""
+        while (size := self._size()) > len(self._buffer):
+            if not self._read():
+                return None
+        content = bytes(self._buffer[_LENGTH.size : size])
+        del self._buffer[:size]
+        return marshal.loads(content)  # noqa: S302  this package's own process wrote it
+
+    def has_next(self) -> bool:
+        """Say whether there is another frame already."""
+        while self._size() > len(self._buffer):
+            try:
+                ready, _, _ = select.select([self._descriptor], [], [], 0)
+            except (OSError, ValueError):  # Windows knows it of sockets only
+                return False
+            if not (ready and self._read()):
+                return False
+        return True
+
+    def _size(self) -> int:
+        """Return how many bytes the next frame has, as far as is known."""
+        if len(self._buffer) < _LENGTH.size:
+            return _LENGTH.size
+        (length,) = _LENGTH.unpack_from(self._buffer)
+        return _LENGTH.size + int(length)
+
+    def _read(self) -> bool:
+        piece = os.read(self._descriptor, _BYTES_AT_ONCE)
+        self._buffer += piece
+        return bool(piece)
 
 
 def span_values(span: ReadableSpan) -> tuple[object, ...]:

@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.metrics import ExporterMetrics
-from otel_convlog.writer.frames import Report, packed, span_values, unpacked
+from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from typing import IO
 
@@ -35,14 +35,18 @@ if sys.platform != "win32":
 _logger = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 30.0
+TURNS_BEFORE = 16  # that are written here first: a process that ends soon is not worth another one
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
+_LINGER_S = 0.005  # each time that a thread takes the interpreter costs the proxy more than what it does then
 _PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
 
+# Where the proxy was started, there may be a json.py of its own; that place stands first in the path, as "".
 _RUN = (
-    "import json, sys; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "import json; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
     "from otel_convlog.writer.child import main; main(settings)"
 )
 
@@ -82,6 +86,7 @@ class ProcessWriter(SpanExporter):
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False  # whether the process has said that it is there
+        self._turns = 0  # that have come
         self._sent: deque[_Sent] = deque()
         self._sent_bytes = 0
         self._number = 0
@@ -118,6 +123,11 @@ class ProcessWriter(SpanExporter):
     def handed_over_bytes(self) -> int:
         """How many bytes of turns the writer's process has and has not written."""
         return self._sent_bytes + self._last.waiting_bytes
+
+    @property
+    def linger_s(self) -> float:
+        """How long turns may gather before they are handed over together, in seconds."""
+        return _LINGER_S
 
     def wait_for_twins(self) -> None:
         """Expect spans one by one as they end, rather than many at once."""
@@ -174,13 +184,19 @@ class ProcessWriter(SpanExporter):
             in_time = self._reported.wait_for(
                 lambda: self._last.number >= number or not self._ready, max(0.0, deadline - monotonic())
             )
-            return in_time and self._last.flushed
+            flushed = in_time and self._last.flushed
+        # Where the process has ended meanwhile, this one writes what it has not, as long as it holds the other lock.
+        if flushed and self._lock.acquire(timeout=max(0.0, deadline - monotonic())):
+            self._lock.release()
+            return True
+        return False
 
     def _send(self, spans: list[ReadableSpan] | None) -> bool:
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
         with self._lock:
             process = self._process
-            if process is None and spans:
+            self._turns += len(spans or ())
+            if process is None and spans and self._turns >= TURNS_BEFORE:
                 self._start()
             if process is None or not self._ready:
                 return False
@@ -206,7 +222,7 @@ class ProcessWriter(SpanExporter):
         self._starts.append(now)
         try:
             process = subprocess.Popen(  # noqa: S603  this package's own module
-                [sys.executable, "-c", _RUN, json.dumps(sys.path), json.dumps(self._local.keywords)],
+                [_interpreter(), "-c", _RUN, json.dumps(_path()), json.dumps(self._local.keywords)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -220,6 +236,7 @@ class ProcessWriter(SpanExporter):
             threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
         except RuntimeError as error:  # no more threads; or the interpreter is ending
             _close(process.stdin)
+            _close(process.stdout)
             self._give_up(str(error))
             return
         self._process = process
@@ -230,8 +247,8 @@ class ProcessWriter(SpanExporter):
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Take the reports of a process until it ends, and write what it has not."""
-        output = process.stdout
-        while output is not None and (values := unpacked(_reader(output))) is not None:
+        frames = FrameReader(process.stdout.fileno())  # type: ignore[union-attr]  # it is a pipe
+        while (values := frames.next()) is not None:
             report = Report(*values)
             with self._reported:
                 while self._sent and self._sent[0].number <= report.number:
@@ -284,24 +301,28 @@ class ProcessWriter(SpanExporter):
         self._reset()
 
 
+def _interpreter() -> str:
+    """Return the path of the interpreter that runs this.
+
+    Raises:
+        RuntimeError: There is none: what runs is the program itself, which would be started once more.
+    """
+    if getattr(sys, "frozen", False):
+        raise RuntimeError("the program brings its interpreter in itself")
+    return sys.executable
+
+
+def _path() -> list[str]:
+    """Return where modules are looked for. Programs put other things there than text, which Python skips."""
+    places: list[object] = [*sys.path]
+    return [place for place in places if isinstance(place, str)]
+
+
 def _widen(pipe: IO[bytes] | None) -> None:
     """Let a pipe take more before it makes who writes wait, where the system can."""
     if pipe is not None and sys.platform == "linux":
         with suppress(OSError):
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-
-def _reader(pipe: IO[bytes]) -> Callable[[int], bytes]:
-    """Return what reads so many bytes of a pipe, less only at its end."""
-
-    def read(size: int) -> bytes:
-        pieces = []
-        while size and (piece := pipe.read(size)):
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    return read
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -1,8 +1,9 @@
 """What the capture costs a proxy: its throughput and the time to the first byte, with everything on and everything off.
 
 One run, in turn: the same proxy (``examples/proxy/captured.py``) with the middleware, the hook and the log, and without
-any of them, before the same upstream, which answers at once. Nothing but the proxy is slow there, so this is the worst
-case; where a model takes its time, a proxy waits anyway. Run it: ``python tests/benchmarks/capture.py``.
+any of them, before the same upstream. Where that answers at once, nothing but the proxy is slow, and its process is
+busy all the time: that is the worst case. Where it answers at a model's pace, a hundred events a second, the proxy
+waits as proxies do. Run it: ``python tests/benchmarks/capture.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(_ROOT))
@@ -26,7 +27,7 @@ from examples.asgi import serve  # noqa: E402  after its place is known
 from examples.proxy.captured import create_app  # noqa: E402  as above
 from examples.serving import ProxyOptions  # noqa: E402  as above
 
-_CLIENTS = 8
+_PACE_S = 0.01
 _ROUNDS = 7
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n%s\r\n\r\n"
 _TEXT = [f" word{number}" for number in range(100)]
@@ -65,9 +66,10 @@ async def _upstream(port: int) -> None:
                 body = await _read_message(reader)
                 if b'"stream": true' in body:
                     writer.write(_HEAD % (b"text/event-stream", b"transfer-encoding: chunked"))
+                    pause_s = _PACE_S if b'"model": "paced"' in body else 0
                     for chunk in _CHUNKS:
                         writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                        await asyncio.sleep(0)
+                        await asyncio.sleep(pause_s)
                     writer.write(b"0\r\n\r\n")
                 else:
                     writer.write(_HEAD % (b"application/json", b"content-length: %d" % len(_PLAIN)) + _PLAIN)
@@ -92,16 +94,37 @@ async def _read_message(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(int(length))
 
 
-async def _load(port: int, requests: int, size_bytes: int, *, stream: bool) -> tuple[float, list[float]]:
+class _Case(NamedTuple):
+    """What is asked, and how often."""
+
+    name: str
+    requests: int
+    size_bytes: int
+    stream: bool = False
+    paced: bool = False
+    clients: int = 8  # at once
+
+
+_CASES = (
+    _Case("2 KB, plain", 800, 2_000),
+    _Case("50 KB, plain", 400, 50_000),
+    _Case("2 KB, 100 events", 160, 2_000, stream=True),
+    _Case("the same, paced", 160, 2_000, stream=True, paced=True, clients=40),
+    _Case("the same, one client", 60, 2_000, stream=True, clients=1),
+)
+
+
+async def _load(port: int, case: _Case) -> tuple[float, list[float]]:
     """Ask with several clients at once; return requests a second, and the time to the first byte of each, in ms."""
     first_ms: list[float] = []
+    model = "paced" if case.paced else "m"
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-        for request in range(requests // _CLIENTS):
-            question = f"{time.time_ns()} {number} {request} " + "lorem ipsum " * (size_bytes // 12)
+        for request in range(case.requests // case.clients):
+            question = f"{time.time_ns()} {number} {request} " + "lorem ipsum " * (case.size_bytes // 12)
             body = json.dumps(
-                {"model": "m", "stream": stream, "messages": [{"role": "user", "content": question}]}
+                {"model": model, "stream": case.stream, "messages": [{"role": "user", "content": question}]}
             ).encode()
             head = (
                 "POST /v1/chat/completions HTTP/1.1\r\nhost: proxy\r\nauthorization: Bearer sk-0123456789abcdef\r\n"
@@ -115,8 +138,8 @@ async def _load(port: int, requests: int, size_bytes: int, *, stream: bool) -> t
         writer.close()
 
     started = time.perf_counter()
-    await asyncio.gather(*(client(number) for number in range(_CLIENTS)))
-    return requests / (time.perf_counter() - started), first_ms
+    await asyncio.gather(*(client(number) for number in range(case.clients)))
+    return case.requests / (time.perf_counter() - started), first_ms
 
 
 class _Process:
@@ -149,22 +172,22 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _measure(kind: str, requests: int, size_bytes: int, proxies: dict[str, _Process], *, stream: bool) -> None:
+def _measure(case: _Case, proxies: dict[str, _Process]) -> None:
     throughput: dict[str, list[float]] = {name: [] for name in proxies}
     first: dict[str, list[float]] = {name: [] for name in proxies}
     cpu: dict[str, list[float]] = {name: [] for name in proxies}
     for number in range(_ROUNDS + 1):
         for name, proxy in proxies.items():
             before = proxy.cpu_s()
-            per_second, first_ms = asyncio.run(_load(proxy.port, requests, size_bytes, stream=stream))
+            per_second, first_ms = asyncio.run(_load(proxy.port, case))
             time.sleep(0.5)  # what still waits to be written
             if number:  # the first round warms up
                 throughput[name].append(per_second)
                 first[name] += first_ms
-                cpu[name].append((proxy.cpu_s() - before) / requests * 1e3)
+                cpu[name].append((proxy.cpu_s() - before) / case.requests * 1e3)
     ratios = sorted(on / off for on, off in zip(throughput["on"], throughput["off"], strict=True))
     print(
-        f"{kind:24} {median(throughput['off']):8.0f}/s {median(throughput['on']):8.0f}/s"
+        f"{case.name:24} {median(throughput['off']):8.0f}/s {median(throughput['on']):8.0f}/s"
         f"   {median(ratios):5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         f"   first byte {median(first['off']):.2f} ms, {median(first['on']):.2f} ms"
         f"   CPU {median(cpu['off']):.2f} ms, {median(cpu['on']):.2f} ms",
@@ -178,9 +201,8 @@ def _main() -> None:
         proxies = {name: _Process(name, str(upstream.port), directory) for name in ("off", "on")}
         try:
             print(f"{'':24} {'off':>10} {'on':>10}   ratio (of each round)")
-            _measure("2 KB, plain", 800, 2_000, proxies, stream=False)
-            _measure("50 KB, plain", 400, 50_000, proxies, stream=False)
-            _measure("2 KB, 100 events", 160, 2_000, proxies, stream=True)
+            for case in _CASES:
+                _measure(case, proxies)
         finally:
             for process in (*proxies.values(), upstream):
                 process.stop()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def captured(
     request: pytest.FixtureRequest, upstream: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp(request.param)
+    directory = tmp_path_factory.mktemp(f"captured_{request.param}")
     arguments = ["--upstream", upstream, "--directory", str(directory), "--model", "fast=gpt-5-mini", "--timeout", "1"]
     with running(EXAMPLES / request.param / "captured.py", *arguments) as url:
         yield Server(url, Log(directory))

@@ -360,6 +360,7 @@ def scripted_upstream(script: list[bytes | threading.Event]) -> Iterator[str]:
     """An upstream that answers one request as an old server does: no chunks, the connection's end is the body's end."""
 
     def answer() -> None:
+        listener.settimeout(10)
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")

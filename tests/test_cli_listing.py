@@ -170,3 +170,14 @@ def test_what_takes_long_shows_its_progress_on_a_terminal(
         tell(3, 10)
         tell(4, 10)
     assert ("reading files" in capsys.readouterr().err) is is_shown
+
+
+def test_a_terminal_gets_two_lines_a_conversation(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = run(log, "list").stdout.splitlines()
+    assert len(lines) == 6
+    assert "first ⇒ good night" in lines[1]
+    assert "cut off" in lines[0]
+    assert "1 errors" in lines[2]

@@ -128,3 +128,17 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert Percentiles.of([3, 1, 2]) == Percentiles(2, 3, 3)
     assert Percentiles.of(list(range(1, 201))) == Percentiles(100, 180, 198)
     assert Percentiles.of([]) == Percentiles(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("columns", "has_plots", "has_p99"), [("160", True, True), ("100", False, True), ("80", False, False)]
+)
+def test_a_terminal_gets_a_table_that_fits_and_plots_where_there_is_room(
+    log: Path, monkeypatch: pytest.MonkeyPatch, columns: str, has_plots: bool, has_p99: bool
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, that is a terminal
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = run(log, "stats", "--by", "model").stdout
+    assert "claude" in shown
+    assert ("█" in shown) is has_plots
+    assert ("p99" in shown) is has_p99

@@ -17,6 +17,7 @@ from conversation_log import forget_tracer_provider
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from recorded_spans import SPANS, load
 from store_helpers import _START_NS, make_turn
 
 import otel_convlog
@@ -338,3 +339,13 @@ def test_a_turn_that_was_written_again_is_no_damage(log: Path) -> None:
     assert [problem["kind"] for problem in objects(log, "verify")] == ["catalog-behind"]
     run(log, "repair")
     assert objects(log, "verify") == []
+
+
+def test_logs_of_real_instrumentations_are_whole(tmp_path: Path) -> None:
+    for path in sorted(SPANS.rglob("*.jsonl")):
+        exporter = ConversationSpanExporter(directory=tmp_path / path.parent.name / path.stem)
+        exporter.export(load(path))
+        exporter.shutdown()
+    directories = [path for path in tmp_path.glob("*/*") if path.is_dir()]
+    assert len(directories) > 50
+    assert [problem for directory in directories for problem in verify_log(directory) if problem.is_damage] == []

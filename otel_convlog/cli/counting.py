@@ -20,8 +20,11 @@ _COLUMNS = (
     *("turns", "errors", "tokens_in", "tokens_out"),
     *("ms_p50", "ms_p90", "ms_p99", "first_token_ms_p50", "first_token_ms_p90", "first_token_ms_p99"),
 )
+# On a terminal: milliseconds of whole turns, then until the first token.
+_SHORT_COLUMNS = ("turns", "errors", "in", "out", "p50", "p90", "p99", "1st p50", "1st p90", "1st p99")
+_NARROW, _WIDE = 90, 120  # columns of a terminal
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
-_BAR_WIDTH = 20
+_BAR_WIDTH = 12
 
 
 @log_command("stats")
@@ -49,15 +52,31 @@ def command(log: Log, by: str, as_csv: bool, **filters: str | None) -> None:
         writer.writerow(columns)
         writer.writerows([[harmless_line(str(cell)) for cell in row] for row in rows])
     elif log.output.on_terminal:
-        most = max((statistics.turns for statistics in found), default=1)
-        slowest = max((statistics.duration_ms.p90 or 0 for statistics in found), default=1) or 1
-        plots = [
-            (_bar(statistics.turns / most), _bar((statistics.duration_ms.p90 or 0) / slowest)) for statistics in found
-        ]
-        rows = [(*row, *plot) for row, plot in zip(rows, plots, strict=True)]
-        log.output.table((*columns, "turns", "ms_p90"), rows, right=_COLUMNS[1:])
+        _print_for_people(log, names, found)
     else:
         log.output.table(columns, rows)
+
+
+def _print_for_people(log: Log, names: list[str], found: list[Statistics]) -> None:
+    """Print a table that fits a terminal: with plots where there is room, without the 99th percentiles where not."""
+    width = log.output.console.width
+    most = max((statistics.turns for statistics in found), default=1)
+    slowest = max((statistics.duration_ms.p90 or 0 for statistics in found), default=0) or 1
+    shown = [at for at, name in enumerate(_SHORT_COLUMNS) if width >= _NARROW or "p99" not in name]
+    rows = [
+        (
+            *statistics.group.values(),
+            *(_figures(statistics)[at] for at in shown),
+            *(
+                (_bar(statistics.turns / most), _bar((statistics.duration_ms.p90 or 0) / slowest))
+                if width >= _WIDE
+                else ()
+            ),
+        )
+        for statistics in found
+    ]
+    figures = [_SHORT_COLUMNS[at] for at in shown]
+    log.output.table((*names, *figures, *(("of turns", "of p90") if width >= _WIDE else ())), rows, right=figures)
 
 
 def _figures(statistics: Statistics) -> tuple[object, ...]:

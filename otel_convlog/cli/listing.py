@@ -8,6 +8,7 @@ from time import sleep
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from otel_convlog.cli.common import log_command
 from otel_convlog.cli.harmless import harmless_line
@@ -33,9 +34,8 @@ _COLUMNS = (
     "first user text",
     "last reply",
 )
-_RIGHT = ("turns", "tokens in", "tokens out", "duration", "errors")
 _WATCH_S = 2.0
-_TEXT_WIDTH = 40  # of a cell on a terminal
+_NAMES_WIDTH = 40  # of models' names on a terminal
 
 
 def filter_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -90,11 +90,44 @@ def _print(log: Log, found: list[ConversationSummary]) -> None:
         for conversation in found:
             log.output.value(asdict(conversation))
         return
-    width = _TEXT_WIDTH if log.output.on_terminal else None
-    log.output.table(_COLUMNS, [_row(conversation, width) for conversation in found], right=_RIGHT)
+    if log.output.on_terminal:
+        _print_for_people(log, found)
+    else:
+        log.output.table(_COLUMNS, map(_row, found))
 
 
-def _row(conversation: ConversationSummary, width: int | None) -> tuple[object, ...]:
+def _print_for_people(log: Log, found: list[ConversationSummary]) -> None:
+    """Print two lines a conversation: its figures, one under another; what was said first and last."""
+    rows = [
+        (
+            harmless_line(conversation.conversation_id),
+            moment(conversation.updated_at),
+            f"{conversation.turn_count} turns",
+            f"{conversation.input_tokens}→{conversation.output_tokens} tokens",
+            milliseconds(conversation.duration_ms),
+            f"{conversation.errors} errors" if conversation.errors else "",
+            "" if conversation.complete else "cut off",
+            harmless_line(", ".join(conversation.models), _NAMES_WIDTH),
+            ", ".join(conversation.evidence),
+        )
+        for conversation in found
+    ]
+    styles = ("bold", "", "", "", "", "bold red", "yellow", "cyan", "dim")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    width = max(log.output.console.width - len(" ⇒ ") - 2, _NAMES_WIDTH)
+    for conversation, row in zip(found, rows, strict=True):
+        line = Text()
+        for cell, style, cell_width in zip(row, styles, widths, strict=True):
+            if cell_width:
+                line.append(cell.ljust(cell_width + 2), style=style)
+        line.rstrip()
+        log.output.console.print(line, soft_wrap=True)
+        asked = harmless_line(conversation.first_user_text, width // 2)
+        answer = harmless_line(conversation.last_reply, width - len(asked))
+        log.output.line(f"  {asked} ⇒ {answer}", style="dim")
+
+
+def _row(conversation: ConversationSummary) -> tuple[object, ...]:
     return (
         conversation.conversation_id,
         moment(conversation.updated_at),
@@ -106,6 +139,6 @@ def _row(conversation: ConversationSummary, width: int | None) -> tuple[object, 
         conversation.errors,
         "yes" if conversation.complete else "no",
         ", ".join(conversation.evidence),
-        harmless_line(conversation.first_user_text, width),
-        harmless_line(conversation.last_reply, width),
+        conversation.first_user_text,
+        conversation.last_reply,
     )

@@ -11,9 +11,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from store_helpers import _START_NS, make_turn
+from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog import ConversationSpanExporter
+from otel_convlog.store import ConversationStore, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,3 +173,14 @@ def test_secrets_are_scrubbed_by_today_s_rules(tmp_path: Path) -> None:
     assert objects(log, "scrub", *options, "--dry-run")[0]["files"] == 0
     patterns.write_text("(")
     run(log, "scrub", *options, status=2)
+
+
+@only_posix
+def test_who_may_read_a_conversation_may_read_what_is_split_off(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path, group_access="read")
+    for number in (1, 2):
+        turn = make_turn(number, asked(str(number)))
+        store.write(store.path_of(turn), [render(turn)])
+    store.close()
+    run(tmp_path, "split", "c", "2", "--into", "apart")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*/*.json")} == {0o640}

@@ -36,8 +36,9 @@ def command(log: Log, text: str, regex: bool, ignore_case: bool, role: str | Non
             pattern = re.compile(text, re.IGNORECASE if ignore_case else 0)
         except re.error as error:
             raise click.UsageError(f"{text!r} is no regular expression: {error}") from error
-        for found in islice(search_files(log.directory, pattern, role=role), limit):
-            _print(log, found)
+        with progress("reading files") as tell:
+            for found in islice(search_files(log.directory, pattern, role=role, on_progress=tell), limit):
+                _print(log, found)
         return
     with progress("reading texts") as tell:
         bring_texts_up_to_date(log.directory, tell)

@@ -107,7 +107,7 @@ def _mend(directory: Path, path: Path) -> Iterator[Mended]:
                 else:
                     file.remove()
                 break
-        put_turns(directory, conversation_id, elsewhere)
+        put_turns(directory, conversation_id, elsewhere, like=path)
         moved = elsewhere
     what = "written anew" if here else "moved to where it belongs" if moved else "put aside: no turn is whole in it"
     yield Mended(path, what, len(turns), kept)

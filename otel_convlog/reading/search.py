@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_convlog.reading.conversations import Filters, find_conversations
+from otel_convlog.reading.conversations import find_conversations
 from otel_convlog.reading.dialogue import Dialogue
 from otel_convlog.reading.turns import places_of
 from otel_convlog.store.catalog import Catalog
@@ -116,10 +116,17 @@ def search(directory: Path, wanted: str, *, role: str | None = None, limit: int 
 
 
 def search_files(
-    directory: Path, pattern: re.Pattern[str], *, role: str | None = None, filters: Filters | None = None
+    directory: Path,
+    pattern: re.Pattern[str],
+    *,
+    role: str | None = None,
+    on_progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[Found]:
     """Find what a pattern matches in what was said, by reading the files, the conversations written last first."""
-    for conversation in find_conversations(directory, filters):
+    conversations = find_conversations(directory)
+    for number, conversation in enumerate(conversations):
+        if on_progress is not None:
+            on_progress(number, len(conversations))
         dialogue = Dialogue()
         for place in places_of(directory, conversation):
             for said_by, text in _said(dialogue.add(place.read())):

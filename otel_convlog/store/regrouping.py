@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from otel_convlog.jsontext import from_any_json, to_indented_json
 from otel_convlog.store import ConversationStore, commit, document
+from otel_convlog.store.access import group_access_of
 from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.entries import describe
 from otel_convlog.store.layout import conversation_path
@@ -87,16 +88,22 @@ def split(directory: Path, paths: Sequence[Path], turn_ids: set[str], into: str 
     return Moved(into, len(turn_ids), tuple(sorted(written)))
 
 
-def put_turns(directory: Path, conversation_id: str, turns: Sequence[dict[str, Json]]) -> set[Path]:
+def put_turns(directory: Path, conversation_id: str, turns: Sequence[dict[str, Json]], *, like: Path) -> set[Path]:
     """Write turns into a conversation's files, in the order in which they started; return those files.
 
     A turn that a file holds already is replaced.
+
+    Args:
+        directory: The log's directory.
+        conversation_id: The conversation.
+        turns: Their JSON.
+        like: The file that they come from: who may read it may read new ones.
 
     Raises:
         OSError: Not all could be written.
     """
     written: set[Path] = set()
-    with closing(ConversationStore(directory)) as store:
+    with closing(ConversationStore(directory, group_access=group_access_of(like))) as store:
         for turn in turns:
             path = conversation_path(directory, str(turn["started_at"])[:_DAY], conversation_id)
             store.write(path, [_rendered(turn, conversation_id)])
@@ -115,9 +122,8 @@ def _move(directory: Path, path: Path, turn_ids: set[str], into: str, *, keep_li
         turn_id = str(turn.value.get("turn_id"))
         if turn_id in turn_ids:
             moving[turn_id] = turn.value
-    written = put_turns(
-        directory, into, [_moved(turn, into, turn_ids, keep_links=keep_links) for turn in moving.values()]
-    )
+    turns = [_moved(turn, into, turn_ids, keep_links=keep_links) for turn in moving.values()]
+    written = put_turns(directory, into, turns, like=path)
 
     def change(turn: dict[str, Json]) -> dict[str, Json] | None:
         turn_id = str(turn.get("turn_id"))

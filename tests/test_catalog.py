@@ -21,7 +21,8 @@ from otel_convlog.store import (
     reindex,
     render,
 )
-from otel_convlog.store.catalog import FILE_NAME, _use_wal, describe
+from otel_convlog.store.catalog import FILE_NAME, _use_wal
+from otel_convlog.store.entries import describe
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -130,6 +130,9 @@ def test_the_format_s_tables_name_every_key(tmp_path: Path, no_sdk: None) -> Non
         "evidence_read",
         "spans",
         "attempts",
+        "moved_from",
+        "continued",
+        "mended",
         "client_status_code",
         "upstream_status_code",
     }

@@ -459,7 +459,7 @@ def test_a_batch_is_taken_in_the_order_of_time(tmp_path: Path, no_sdk: None) -> 
 
 def test_old_evidence_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "_FORGETTING_INTERVAL_S", 0)
-    monkeypatch.setattr(evidence, "_MOST_TURNS", 10)
+    monkeypatch.setattr(evidence, "MOST_TURNS", 10)
     store = ConversationStore(tmp_path)
     identifier = Identifier(store.evidence, grouping="dialogue")
     requests: list[Any] = [chat(user(f"{number}")) for number in range(50)]

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from otel_convlog.store import commit, retention
 from otel_convlog.store.access import access_of
-from otel_convlog.store.catalog import Catalog, FileState
+from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.document import RenderedTurn, render
+from otel_convlog.store.entries import FileState
 from otel_convlog.store.evidence import Evidence
 from otel_convlog.store.known_turns import KnownTurns
 from otel_convlog.store.layout import conversation_path

@@ -32,6 +32,16 @@ def access_of(group_access: str) -> Access:
     return _OF_GROUP[group_access]
 
 
+def group_access_of(path: Path) -> str:
+    """Return what the group may do with a file that is there: ``none``, ``read`` or ``write``.
+
+    Raises:
+        OSError: It is not there.
+    """
+    mode = path.stat().st_mode
+    return "write" if mode & 0o020 else "read" if mode & 0o040 else "none"
+
+
 def make_folder(folder: Path, access: Access) -> None:
     """Make a folder where there is none, with the modes of this log; those above it with the process's own.
 

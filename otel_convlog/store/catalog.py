@@ -13,26 +13,25 @@ import sqlite3
 import threading
 import weakref
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from otel_convlog.store.access import OWNER, make_folder
-from otel_convlog.store.evidence import EVIDENCE_SCHEMA, database_text
-from otel_convlog.store.excerpt import first_user_text, reply_text
+from otel_convlog.store.entries import database_value
+from otel_convlog.store.evidence import EVIDENCE_SCHEMA
+from otel_convlog.store.full_text import compact_texts, forget_texts
 from otel_convlog.store.locked_file import Stamp, make_private_file
-from otel_convlog.usage import token_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from otel_convlog.jsontext import Json
     from otel_convlog.store.access import Access
+    from otel_convlog.store.entries import FileState, PlacedTurn, TurnEntry
 
 FILE_NAME = "catalog.sqlite3"
 
-_VERSION = 3
+VERSION = 4
 _SCHEMA = f"""
     CREATE TABLE conversations (
         file TEXT PRIMARY KEY,      -- relative to the directory
@@ -68,11 +67,20 @@ _SCHEMA = f"""
         input_tokens INTEGER,
         output_tokens INTEGER,
         error INTEGER NOT NULL,
+        evidence TEXT NOT NULL,     -- by which the turn has found its conversation
+        complete INTEGER NOT NULL,  -- whether nothing of it was cut off
+        first_token_ms REAL,
         PRIMARY KEY (file, turn_id)
     ) WITHOUT ROWID;
+    CREATE TABLE notes (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
 {EVIDENCE_SCHEMA}
-    PRAGMA user_version = {_VERSION};
+    PRAGMA user_version = {VERSION};
 """
+
+_TURN_COLUMNS = 18
 
 # How long a writer of turns waits for other processes at the database. SQLite does not queue them: of eight that write
 # all the time one may wait 0.3 s for its turn.
@@ -101,63 +109,6 @@ def _before_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
-
-
-@dataclass(frozen=True)
-class TurnEntry:
-    """What the catalog says of a turn, but for its place in the file."""
-
-    turn_id: str
-    values: tuple[str | float | None, ...]  # the columns from started_at on
-    first_user_text: str
-    reply: str
-    client_model: str
-    backend: str
-
-
-PlacedTurn: TypeAlias = tuple[TurnEntry, int, int]  # the turn, its offset in its file and its length in bytes
-
-
-@dataclass(frozen=True)
-class FileState:
-    """A file, and how far it has been read.
-
-    Attributes:
-        stamp: What tells this state of it from others.
-    """
-
-    file: str
-    conversation_id: str
-    route: str
-    created_at: str
-    updated_at: str
-    turn_count: int
-    tail_offset: int
-    stamp: Stamp
-
-
-def describe(turn: dict[str, Json]) -> TurnEntry:
-    """Return the catalog's entry for a turn, from its JSON."""
-    duration = turn.get("duration_ms")
-    return TurnEntry(
-        turn_id=_text(turn.get("turn_id")),
-        values=(
-            _text(turn.get("started_at")),
-            _text(turn.get("updated_at")),
-            _text(turn.get("route")),
-            _text(turn.get("client_model")),
-            _text(turn.get("upstream_model")),
-            _text(turn.get("backend")),
-            int(turn.get("stream") is True),
-            float(duration) if isinstance(duration, (int, float)) and abs(duration) < 1e300 else 0.0,
-            *token_counts(turn.get("usage")),
-            int(turn.get("error") is not None),
-        ),
-        first_user_text=_text(first_user_text(turn.get("client_request"))),
-        reply=_text(reply_text(turn)),
-        client_model=_text(turn.get("client_model")),
-        backend=_text(turn.get("backend")),
-    )
 
 
 class Catalog:
@@ -225,6 +176,7 @@ class Catalog:
             if connection is None or not turns:
                 return connection is not None
             connection.execute("DELETE FROM turns WHERE file = ?", (state.file,))
+            forget_texts(connection, state.file)
             _insert_conversation(connection, state, turns[0][0].first_user_text, turns[-1][0])
             _insert_turns(connection, state.file, turns)
             noted = True
@@ -235,6 +187,7 @@ class Catalog:
         with self.transaction() as connection:
             if connection is not None:
                 connection.execute("DELETE FROM turns WHERE file = ?", (file,))
+                forget_texts(connection, file)
                 connection.execute("DELETE FROM conversations WHERE file = ?", (file,))
 
     def purge(self) -> bool:
@@ -249,6 +202,7 @@ class Catalog:
             connection = self._open()
             if connection is None:
                 return not self.path.exists()
+            compact_texts(connection)
             connection.execute("VACUUM")
             busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except (sqlite3.Error, OSError) as error:
@@ -269,6 +223,17 @@ class Catalog:
             if connection is not None:
                 return connection.execute(statement, parameters).fetchall()
         return []
+
+    def note(self, name: str, value: str) -> None:
+        """Keep a word about the catalog itself."""
+        with self.transaction() as connection:
+            if connection is not None:
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        """Return what was kept under that name."""
+        rows = self.query("SELECT value FROM notes WHERE name = ?", (name,))
+        return rows[0][0] if rows else None
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
@@ -407,17 +372,17 @@ def _settle_schema(connection: sqlite3.Connection) -> None:
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
     connection.execute("COMMIT")
-    if version > _VERSION:
-        raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {_VERSION}")
-    if version != 0 and version < _VERSION:
-        raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {_VERSION}")
+    if version > VERSION:
+        raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {VERSION}")
+    if version != 0 and version < VERSION:
+        raise sqlite3.DatabaseError(f"it is of version {version}, and this release writes {VERSION}")
 
 
 def _insert_conversation(connection: sqlite3.Connection, state: FileState, first_text: str, last: TurnEntry) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(state.file, _text(state.conversation_id), _text(state.route)),
+            *(state.file, database_value(state.conversation_id), database_value(state.route)),
             *(state.created_at, state.updated_at, state.turn_count),
             *(first_text, last.reply, last.client_model, last.backend),
             *(str(state.stamp.inode), state.tail_offset, state.stamp.size, state.stamp.modified_ns),
@@ -427,10 +392,6 @@ def _insert_conversation(connection: sqlite3.Connection, state: FileState, first
 
 def _insert_turns(connection: sqlite3.Connection, file: str, turns: Sequence[PlacedTurn]) -> None:
     connection.executemany(
-        "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT OR REPLACE INTO turns VALUES ({', '.join('?' * _TURN_COLUMNS)})",  # noqa: S608  question marks only
         [(file, entry.turn_id, offset, length, *entry.values) for entry, offset, length in turns],
     )
-
-
-def _text(value: Json) -> str:
-    return database_text(value if isinstance(value, str) else "" if value is None else str(value))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.jsontext import MAX_DEPTH, from_any_json, to_indented_json
 from otel_convlog.record import IdentifiedTurn, Identity, StreamEvents, TurnRecord
-from otel_convlog.store.catalog import describe
+from otel_convlog.store.entries import describe
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
-    from otel_convlog.store.catalog import TurnEntry
+    from otel_convlog.store.entries import TurnEntry
 
 SEPARATOR = b",\n"  # between two turns
 TURNS_START = b'\n  "turns": [\n'

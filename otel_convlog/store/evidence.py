@@ -52,8 +52,8 @@ EVIDENCE_SCHEMA = """
     CREATE INDEX openings_by_time ON openings (last_at);
 """
 
-_MOST_DAYS = 60
-_MOST_TURNS = 500_000  # about 300 MB
+MOST_DAYS = 60
+MOST_TURNS = 500_000  # about 300 MB
 _MOST_FORGOTTEN = 200  # in one step, so that no turn waits long
 _FORGETTING_INTERVAL_S = 5.0
 
@@ -196,11 +196,11 @@ def forget_conversation(connection: sqlite3.Connection, conversation_id: str) ->
 def _forget_oldest(connection: sqlite3.Connection) -> None:
     """Forget the oldest turns that are past the bounds, a few at a time."""
     newest = connection.execute("SELECT max(number) FROM known_turns").fetchone()[0] or 0
-    oldest_kept = format_datetime(datetime.now(timezone.utc) - timedelta(days=_MOST_DAYS))
+    oldest_kept = format_datetime(datetime.now(timezone.utc) - timedelta(days=MOST_DAYS))
     rows = connection.execute(
         "SELECT number FROM (SELECT number, started_at FROM known_turns ORDER BY number LIMIT ?)"
         " WHERE number <= ? OR started_at < ?",
-        (_MOST_FORGOTTEN, newest - _MOST_TURNS, oldest_kept),
+        (_MOST_FORGOTTEN, newest - MOST_TURNS, oldest_kept),
     ).fetchall()
     _forget(connection, rows)
     connection.execute("DELETE FROM openings WHERE last_at < ?", (oldest_kept,))

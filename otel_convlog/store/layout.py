@@ -39,9 +39,14 @@ def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
 def is_conversation_file(path: Path) -> bool:
     """Say whether a path is where a conversation's file would be, and a file: no link, no folder, and in no link."""
     folder = path.parent
-    if not (path.suffix == ".json" and _DAY.fullmatch(folder.name)):
+    if not (path.suffix == ".json" and is_day(folder.name)):
         return False
     return path.is_file() and not path.is_symlink() and not folder.is_symlink()
+
+
+def is_day(name: str) -> bool:
+    """Say whether that is the name of a day's folder."""
+    return _DAY.fullmatch(name) is not None
 
 
 def _file_name(conversation_id: str) -> str:

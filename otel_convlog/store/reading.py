@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 from otel_convlog.identity.identifier import remember
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.store import commit, document
-from otel_convlog.store.catalog import Catalog, FileState, describe
+from otel_convlog.store.catalog import Catalog
+from otel_convlog.store.entries import FileState, describe
 from otel_convlog.store.evidence import Evidence
 from otel_convlog.store.layout import is_conversation_file
 from otel_convlog.store.locked_file import LockedFile, Stamp, shared_file
 from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
 
 _logger = logging.getLogger(__name__)
+
+ALL_READ = "all files read"  # what the catalog notes once a pass through all files has ended
 
 _WINDOW_BYTES = 1 << 16
 _MOST_TRIES = 3
@@ -153,12 +156,15 @@ def list_conversations(
     ]
 
 
-def reindex(directory: Path, *, everything: bool = False) -> int:
+def reindex(
+    directory: Path, *, everything: bool = False, on_progress: Callable[[int, int], object] | None = None
+) -> int:
     """Bring the catalog up to date with the files.
 
     Args:
         directory: The log's directory.
         everything: Read all files, not only those that have changed since the catalog has read them.
+        on_progress: Told, before each file, how many have been looked at, of how many.
 
     Returns:
         How many files were read. One that is not whole is passed over; it is repaired when it is next written to.
@@ -172,7 +178,10 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
         known = catalog.known_files()
         present: set[str] = set()
         read: set[str] = set()
-        for path in sorted(directory.glob("*/*.json")):
+        paths = sorted(directory.glob("*/*.json"))
+        for number, path in enumerate(paths):
+            if on_progress is not None:
+                on_progress(number, len(paths))
             if not is_conversation_file(path):
                 continue
             name = path.relative_to(directory).as_posix()
@@ -187,6 +196,7 @@ def reindex(directory: Path, *, everything: bool = False) -> int:
         for name in set(known) - present:
             if not (directory / name).exists():
                 catalog.forget(name)
+        catalog.note(ALL_READ, "yes")
     finally:
         catalog.close()
     return len(read)

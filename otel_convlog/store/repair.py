@@ -52,14 +52,14 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
     """
     path = file.path
     data = file.read(0, file.size)
-    old = _as_object(data) if salvage else None
+    old = as_object(data) if salvage else None
     turns = old.get("turns") if old else None
     if old and turns and isinstance(turns, list):
         _write_document(file, old, [document.turn_body(turn) for turn in turns], incoming)
         _logger.warning("%s was in another layout; it has been rewritten with everything in it", path)
         return
-    salvaged = _whole_turns(data) if salvage else []
-    beside = _keep_beside(path, data)
+    salvaged = whole_turns(data) if salvage else []
+    beside = keep_beside(path, data)
     if salvaged:
         _write_document(file, document.head_fields(data), salvaged, incoming)
     else:
@@ -72,7 +72,8 @@ def repair(file: LockedFile, incoming: RenderedTurn, *, salvage: bool = True) ->
     )
 
 
-def _as_object(data: bytes) -> dict[str, Json] | None:
+def as_object(data: bytes) -> dict[str, Json] | None:
+    """Return the object that a file's bytes are as JSON; None where they are none."""
     if not data.rstrip().endswith(b"}"):  # most of what a crash has torn; a look is cheaper than to read it all
         return None
     try:
@@ -82,7 +83,7 @@ def _as_object(data: bytes) -> dict[str, Json] | None:
     return value if isinstance(value, dict) else None
 
 
-def _whole_turns(data: bytes) -> list[memoryview]:
+def whole_turns(data: bytes) -> list[memoryview]:
     """Return the turns that can be read, rendered for a document of ours, also those behind a damaged one."""
     start = _TURNS.search(data)
     if start is None:
@@ -150,12 +151,12 @@ def _turns_in_a_row(text: str) -> list[memoryview]:
 
 
 def _write_document(file: LockedFile, old: dict[str, Json], bodies: list[memoryview], incoming: RenderedTurn) -> None:
-    first, last = (_as_object(bytes(body)) or {} for body in (bodies[0], bodies[-1]))
+    first, last = (as_object(bytes(body)) or {} for body in (bodies[0], bodies[-1]))
     fields: dict[str, Json] = {
         "conversation_id": _plain(old.get("conversation_id", incoming.conversation_id)),
         "route": _plain(old.get("route", first.get("route", incoming.route))),
-        "created_at": _time(old.get("created_at"), first.get("started_at"), default=incoming.started_at),
-        "updated_at": _time(old.get("updated_at"), last.get("updated_at"), default=incoming.updated_at),
+        "created_at": time_of(old.get("created_at"), first.get("started_at"), default=incoming.started_at),
+        "updated_at": time_of(old.get("updated_at"), last.get("updated_at"), default=incoming.updated_at),
     }
     ours = {"turns", "last_client_model", "last_backend", "turn_count"}
     fields.update({key: value for key, value in old.items() if key not in fields and key not in ours})
@@ -174,7 +175,7 @@ def _plain(value: Json) -> Json:
     return str(value) if isinstance(value, (dict, list)) else value
 
 
-def _time(*candidates: Json, default: str) -> str:
+def time_of(*candidates: Json, default: str) -> str:
     """Return the first candidate that is a time, in our form."""
     for candidate in candidates:
         if not isinstance(candidate, str):
@@ -190,8 +191,12 @@ def _time(*candidates: Json, default: str) -> str:
     return default
 
 
-def _keep_beside(path: Path, data: bytes) -> Path:
-    """Keep the file as it was under a second name, the same one again where its repair is tried again."""
+def keep_beside(path: Path, data: bytes) -> Path:
+    """Keep the file as it was under a second name, the same one again where its repair is tried again.
+
+    Raises:
+        OSError: It cannot be kept.
+    """
     number = 1
     while True:
         beside = path.with_name(f"{path.name}.damaged-{number}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import any_conversation_argument, log_command
+from otel_convlog.cli.progress import progress
 from otel_convlog.privacy import Target, forget, verify
 from otel_convlog.reading.conversations import UnknownConversationError, resolve
 
@@ -43,10 +44,13 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if not dry_run and not yes and sys.stdin.isatty():
-        would = forget(log.directory, target, dry_run=True)
+        with progress("looking") as tell:
+            would = forget(log.directory, target, dry_run=True, on_progress=tell)
         click.confirm(f"Remove {would.turns} turns in {len(would.files)} files?", abort=True, err=True)
-    forgotten = forget(log.directory, target, dry_run=dry_run)
-    left = [] if dry_run else verify(log.directory, target)
+    with progress("looking") as tell:
+        forgotten = forget(log.directory, target, dry_run=dry_run, on_progress=tell)
+    with progress("looking for what is left") as tell:
+        left = [] if dry_run else verify(log.directory, target, on_progress=tell)
     if log.output.as_json:
         log.output.value({**vars(forgotten), "left": left})
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import log_command
+from otel_convlog.cli.progress import progress
 from otel_convlog.privacy import scrub
 from otel_convlog.settings import PREFIX
 
@@ -30,12 +31,14 @@ def command(log: Log, headers: tuple[str, ...], patterns: Path | None, dry_run: 
     The exit status is 1 where something is left: in a dry run, in a file's name, or in one that cannot be written.
     """
     try:
-        found = scrub(
-            log.directory,
-            redact_headers=(*log.settings.redact_headers, *headers),
-            redact_patterns=patterns,
-            dry_run=dry_run,
-        )
+        with progress("cleaning") as tell:
+            found = scrub(
+                log.directory,
+                redact_headers=(*log.settings.redact_headers, *headers),
+                redact_patterns=patterns,
+                dry_run=dry_run,
+                on_progress=tell,
+            )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     left = bool(found.named or found.refused) or not found.complete or (dry_run and found.files > 0)

@@ -18,11 +18,11 @@ from otel_convlog.store.directory_key import DirectoryKey
 from otel_convlog.store.evidence import forget_conversation, forget_turns
 from otel_convlog.store.locked_file import shared_file
 from otel_convlog.store.reading import index_file
-from otel_convlog.store.rewriting import HEAD_BYTES, conversation_files, held, kept_beside, rewrite
+from otel_convlog.store.rewriting import HEAD_BYTES, conversation_files, held, kept_beside, rewrite, told
 from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
@@ -79,7 +79,13 @@ class Forgotten:
     complete: bool = True
 
 
-def forget(directory: Path, target: Target, *, dry_run: bool = False) -> Forgotten:
+def forget(
+    directory: Path,
+    target: Target,
+    *,
+    dry_run: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Forgotten:
     """Remove a conversation, a turn, or all conversations that match; also beside running writers.
 
     Copies of damaged files, and all days' files, are removed too. What comes later of the same dialogue is new.
@@ -88,6 +94,7 @@ def forget(directory: Path, target: Target, *, dry_run: bool = False) -> Forgott
         directory: The log's directory.
         target: What is to be forgotten.
         dry_run: Whether only to say what would be.
+        on_progress: Told how many files have been looked at, and of how many.
 
     Raises:
         OSError: A file cannot be removed.
@@ -96,9 +103,10 @@ def forget(directory: Path, target: Target, *, dry_run: bool = False) -> Forgott
     catalog = Catalog(directory)
     try:
         if target.turn_id is not None:
-            _forget_turn(directory, target.turn_id, catalog, forgotten, dry_run=dry_run)
+            paths = told(conversation_files(directory), on_progress)
+            _forget_turn(directory, target.turn_id, catalog, forgotten, paths, dry_run=dry_run)
         else:
-            forgotten.conversations = set(_matching(directory, target))
+            forgotten.conversations = set(_matching(directory, target, on_progress))
             _forget_conversations(directory, target, catalog, forgotten, dry_run=dry_run)
         if not dry_run:
             with catalog.transaction() as connection:
@@ -112,7 +120,7 @@ def forget(directory: Path, target: Target, *, dry_run: bool = False) -> Forgott
     return forgotten
 
 
-def verify(directory: Path, target: Target) -> list[str]:
+def verify(directory: Path, target: Target, *, on_progress: Callable[[int, int], None] | None = None) -> list[str]:
     """Say where something is left of what was to be forgotten; an empty list where nothing is.
 
     All bytes of the directory are read: files and their names, what stands beside them, and the catalog.
@@ -120,6 +128,7 @@ def verify(directory: Path, target: Target) -> list[str]:
     Args:
         directory: The log's directory.
         target: What was to be forgotten.
+        on_progress: Told how many files have been looked at, and of how many.
     """
     left = [f"conversation {found}" for found in sorted(set(_matching(directory, target)))]
     forms: set[bytes] = set()
@@ -134,18 +143,18 @@ def verify(directory: Path, target: Target) -> list[str]:
         left += [
             f"the name of {path}" for path in directory.rglob("*") if any(form in fsencode(path.name) for form in forms)
         ]
-    for path in sorted(directory.rglob("*")):
+    for path in told(sorted(directory.rglob("*")), on_progress):
         wanted_there = in_catalog if path.name.startswith(FILE_NAME) else forms
         if wanted_there and path.is_file() and not path.is_symlink() and _holds(path, wanted_there):
             left.append(str(path))
     return left
 
 
-def _matching(directory: Path, target: Target) -> Iterator[str]:
+def _matching(directory: Path, target: Target, on_progress: Callable[[int, int], None] | None = None) -> Iterator[str]:
     """Yield the ids of the conversations that match."""
     ids = _ids(directory, target.conversation_id) if target.conversation_id is not None else set()
     forms = _forms(target.text) if target.text is not None else set()
-    for path in conversation_files(directory):
+    for path in told(conversation_files(directory), on_progress):
         conversation_id = _conversation_of(path)
         if target.conversation_id is not None:
             if conversation_id in ids or (_SCOPED.sub("", conversation_id) in ids):
@@ -189,12 +198,14 @@ def _forget_conversations(
             _remove(directory, path, catalog, forgotten, dry_run=dry_run)
 
 
-def _forget_turn(directory: Path, turn_id: str, catalog: Catalog, forgotten: Forgotten, *, dry_run: bool) -> None:
+def _forget_turn(  # noqa: PLR0913  what it works on
+    directory: Path, turn_id: str, catalog: Catalog, forgotten: Forgotten, paths: Iterable[Path], *, dry_run: bool
+) -> None:
     def change(turn: dict[str, Json]) -> dict[str, Json] | None:
         return None if turn.get("turn_id") == turn_id else _without_continues(turn, turn_id)
 
     forms = _forms(turn_id)
-    for path in conversation_files(directory):
+    for path in paths:
         if not _holds(path, forms):
             continue
         with held(path) as file:

@@ -13,7 +13,7 @@ from otel_convlog.store.locked_file import locked_file_if_free, replacement_file
 from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
@@ -31,6 +31,15 @@ class Rewritten(NamedTuple):
 
     changed: int = 0
     removed: tuple[str, ...] = ()
+
+
+def told(paths: Iterable[Path], on_progress: Callable[[int, int], None] | None) -> Iterator[Path]:
+    """Yield paths, and tell after each how many are done, and of how many; of None nobody is told."""
+    known = list(paths)
+    for done, path in enumerate(known, start=1):
+        yield path
+        if on_progress is not None:
+            on_progress(done, len(known))
 
 
 def conversation_files(directory: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ from otel_convlog.redaction.turns import TurnRedactor
 from otel_convlog.store import document
 from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.reading import index_file
-from otel_convlog.store.rewriting import conversation_files, held, kept_beside, rewrite, rewrite_text
+from otel_convlog.store.rewriting import conversation_files, held, kept_beside, rewrite, rewrite_text, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,13 +47,14 @@ class Scrubbed:
     complete: bool = True
 
 
-def scrub(
+def scrub(  # noqa: PLR0913  what it works by
     directory: Path,
     *,
     redact_headers: Sequence[str] = (),
     redact_patterns: Path | None = None,
     redactor: Callable[[str, str], str] | None = None,
     dry_run: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Scrubbed:
     """Take out of all files what today's rules find in them, atomically file by file; also beside running writers.
 
@@ -63,6 +64,7 @@ def scrub(
         redact_patterns: A file of regular expressions.
         redactor: A function for each text.
         dry_run: Whether only to count.
+        on_progress: Told how many files are done, and of how many.
 
     Raises:
         ValueError: The patterns cannot be used.
@@ -75,7 +77,7 @@ def scrub(
     scrubbed = Scrubbed()
     catalog = Catalog(directory)
     try:
-        for path in [*conversation_files(directory), *kept_beside(directory)]:
+        for path in told([*conversation_files(directory), *kept_beside(directory)], on_progress):
             try:
                 with held(path) as file:
                     changed = file is not None and _scrub_file(file, redact, scrubbed, dry_run=dry_run)

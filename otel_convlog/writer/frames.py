@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LENGTH = struct.Struct("<Q")
-_BYTES_AT_ONCE = 1 << 20
+_BYTES_AT_ONCE = 1 << 16  # a larger buffer is fresh memory from the system each time
 
 SERVICE_NAME = "service.name"
 

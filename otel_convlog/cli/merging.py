@@ -8,6 +8,7 @@ import click
 
 from otel_convlog.cli.common import log_command
 from otel_convlog.cli.moves import print_move
+from otel_convlog.cli.progress import busy
 from otel_convlog.store.regrouping import merge
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def command(log: Log, into: str, others: tuple[str, ...]) -> None:
     """
     target = log.conversation(into)
     sources = [log.conversation(other) for other in others]
-    print_move(
-        log, merge(log.directory, target.conversation_id, [(found.conversation_id, found.files) for found in sources])
-    )
+    with busy("merging"):
+        moved = merge(
+            log.directory, target.conversation_id, [(found.conversation_id, found.files) for found in sources]
+        )
+    print_move(log, moved)

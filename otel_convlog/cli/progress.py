@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from threading import Timer
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -42,3 +43,26 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     finally:
         if is_shown:
             shown.stop()
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show that something goes on of which nobody knows how much is done.
+
+    Args:
+        what: What is being done.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    status = console.status(what)
+    timer = Timer(_PATIENCE_S, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import log_command
+from otel_convlog.cli.progress import busy
 from otel_convlog.store import ConversationStore
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def command(log: Log, max_age_days: float | None, max_bytes: int | None) -> None
     most = log.settings.max_bytes if max_bytes is None else max_bytes
     if age is None and most is None:
         raise click.UsageError("give --max-age-days or --max-bytes, or set one of their variables")
-    with closing(ConversationStore(log.directory)) as store:
+    with closing(ConversationStore(log.directory)) as store, busy("removing conversations"):
         removed = store.prune(max_age_days=age, max_bytes=most)
     if log.output.as_json:
         log.output.value({"conversations_removed": removed})

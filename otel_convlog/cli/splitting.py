@@ -8,6 +8,7 @@ import click
 
 from otel_convlog.cli.common import conversation_argument, log_command, turn_place
 from otel_convlog.cli.moves import print_move
+from otel_convlog.cli.progress import busy
 from otel_convlog.store.regrouping import split
 
 if TYPE_CHECKING:
@@ -31,4 +32,6 @@ def command(log: Log, conversation: str, turns: tuple[str, ...], and_later: bool
         wanted = places[min(place.number for place in wanted) - 1 :]
     if into == found.conversation_id:
         raise click.UsageError("--into is the conversation itself")
-    print_move(log, split(log.directory, found.files, {place.turn_id for place in wanted}, into))
+    with busy("splitting"):
+        moved = split(log.directory, found.files, {place.turn_id for place in wanted}, into)
+    print_move(log, moved)

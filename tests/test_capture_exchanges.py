@@ -241,6 +241,15 @@ def test_a_turn_within_a_span_is_of_its_trace(exchanges: Exchanges) -> None:
     assert turn["otel"]["parent_span_id"] == f"{span.get_span_context().span_id:016x}"
 
 
+def test_a_client_that_leaves_with_the_whole_answer_has_not_broken_it_off(exchanges: Exchanges) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}]}
+    pieces = [f"data: {json.dumps(chunk)}\n\n".encode(), b"data: [DONE]\n\n", b": nobody waits for this\n\n"]
+    exchanges.ask(b'{"stream": true}', pieces, EVENTS, gets=2)
+    (turn,) = exchanges.turns
+    assert turn["error"] is None
+    assert turn["client_response"]["choices"][0]["message"]["content"] == "ok"
+
+
 def test_usage_is_taken_from_whichever_event_carries_it(exchanges: Exchanges) -> None:
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {"id": "msg_1", "model": "c", "usage": {"input_tokens": 7}}},

@@ -46,6 +46,7 @@ from examples.wire import (
 )
 
 SHUTDOWN_TIMEOUT_S = 5.0
+HUNG_UP = {"type": "client_disconnected", "message": "the client hung up in mid-stream"}
 
 
 def start_tracing(directory: Path | None) -> TracerProvider:
@@ -151,7 +152,7 @@ class RecordedStream(StreamingResponse):
         self._upstream = upstream
         self._turn = turn
         self._reader = StreamReader(route)
-        self._error: object = {"type": "client_disconnected", "message": "the client hung up in mid-stream"}
+        self._error: object = HUNG_UP
         super().__init__(self._pass_on(), upstream.status_code, headers_through(upstream.headers.items()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,6 +165,8 @@ class RecordedStream(StreamingResponse):
             self._error = {"type": type(error).__name__, "message": str(error)}
             raise
         finally:
+            if self._error is HUNG_UP:  # unless it had all of the answer, and did not wait for the connection's end
+                self._error = self._reader.ending_error() and HUNG_UP
             if self._error is not None:
                 otel_convlog.attach_error(self._turn, self._error)
             otel_convlog.set_stream_summary(self._turn, self._reader.summary())

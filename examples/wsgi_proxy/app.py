@@ -40,6 +40,8 @@ from examples.wire import (
     usage_of,
 )
 
+HUNG_UP = {"type": "client_disconnected", "message": "the client hung up in mid-stream"}
+
 
 def start_tracing(directory: Path | None) -> TracerProvider:
     """Set OpenTelemetry up so that turns become files."""
@@ -132,10 +134,12 @@ class RecordedStream:
         self._upstream = upstream
         self._turn = turn
         self._reader = StreamReader(route)
-        self._error: object = {"type": "client_disconnected", "message": "the client hung up in mid-stream"}
+        self._error: object = HUNG_UP
 
     def close(self) -> None:
         """End the turn; a second call does nothing more."""
+        if self._error is HUNG_UP:  # unless it had all of the answer, and did not wait for the connection's end
+            self._error = self._reader.ending_error() and HUNG_UP
         if self._error is not None:
             otel_convlog.attach_error(self._turn, self._error)
         otel_convlog.set_stream_summary(self._turn, self._reader.summary())

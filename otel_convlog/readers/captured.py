@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.readers.turn_fields import TurnFields
 
+_CLIENT_LEFT = "client_disconnected"  # what `otel_convlog.capture` calls it
+
 
 @dataclass(frozen=True)
 class ReadStream:
@@ -115,12 +117,15 @@ def assembled(record: TurnRecord, rest: str) -> TurnRecord:
             problem["rest"] = rest
     else:
         problem = None
+    known = record.error
+    if isinstance(known, dict) and known.get("type") == _CLIENT_LEFT and answer is not None and problem is None:
+        known = None  # it had all of the answer, and did not wait for the connection's end
     return replace(
         record,
         client_response=answer,
         stream_summary=summary,
         usage=usage if usage is not None else record.usage,
-        error=record.error if record.error is not None else problem,
+        error=known if known is not None else problem,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from cli_helpers import DAY_NS, answered, asked, objects, run, write
 from store_helpers import _START_NS, make_turn
 
-from otel_convlog.cli.harmless import harmless, harmless_json, harmless_line
+from otel_convlog.reading.harmless import harmless, harmless_json, harmless_line
 from otel_convlog.record import StreamEvents
 
 if TYPE_CHECKING:

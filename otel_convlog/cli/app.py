@@ -26,6 +26,7 @@ _COMMANDS = {
     "split": "splitting",
     "export": "exporting",
     "replay": "replaying",
+    "view": "viewing",
     "completion": "completing",
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import log_command
-from otel_convlog.cli.harmless import harmless_line
+from otel_convlog.reading.harmless import harmless_line
 from otel_convlog.reading.statistics import GROUPS, TurnFilters, count_turns
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import log_command
-from otel_convlog.cli.harmless import harmless, harmless_json
 from otel_convlog.cli.listing import filter_options
 from otel_convlog.cli.output import note
 from otel_convlog.cli.progress import progress
 from otel_convlog.reading.conversations import Filters, find_conversations
 from otel_convlog.reading.exporting import FORMATS
+from otel_convlog.reading.harmless import harmless, harmless_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from otel_convlog.cli.harmless import harmless
 from otel_convlog.cli.speech import folded
 from otel_convlog.jsontext import to_indented_json
+from otel_convlog.reading.harmless import harmless
 from otel_convlog.reading.messages import answer_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import click
 from rich.text import Text
 
 from otel_convlog.cli.common import log_command
-from otel_convlog.cli.harmless import harmless_line
-from otel_convlog.cli.output import milliseconds, moment
 from otel_convlog.reading.conversations import ORDERS, ConversationSummary, Filters, find_conversations
+from otel_convlog.reading.harmless import harmless_line
+from otel_convlog.reading.units import milliseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

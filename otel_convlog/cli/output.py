@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, is_dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from otel_convlog.cli.harmless import harmless, harmless_json, harmless_line
+from otel_convlog.reading.harmless import harmless, harmless_json, harmless_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,22 +86,6 @@ class Output:
 def note(text: str) -> None:
     """Tell the person who runs a command something that is not its result."""
     sys.stderr.write(harmless(text) + "\n")
-
-
-def milliseconds(duration_ms: float | None) -> str:
-    """Return a duration as a person says it."""
-    if duration_ms is None:
-        return ""
-    if duration_ms < 1000:
-        return f"{duration_ms:.0f} ms"
-    if duration_ms < 60_000:
-        return f"{duration_ms / 1000:.1f} s"
-    return str(timedelta(seconds=round(duration_ms / 1000)))
-
-
-def moment(time: str) -> str:
-    """Return a time of the log's without its fraction."""
-    return f"{time[:10]} {time[11:19]}"
 
 
 def _plain(value: object) -> object:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import conversation_argument, log_command, turn_place
-from otel_convlog.cli.output import milliseconds
 from otel_convlog.reading.replaying import replay_turn
+from otel_convlog.reading.units import milliseconds
 
 if TYPE_CHECKING:
     from otel_convlog.cli.common import Log

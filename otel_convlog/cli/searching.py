@@ -10,10 +10,10 @@ import click
 from rich.text import Text
 
 from otel_convlog.cli.common import log_command
-from otel_convlog.cli.harmless import harmless, harmless_line
-from otel_convlog.cli.output import moment
 from otel_convlog.cli.progress import progress
+from otel_convlog.reading.harmless import harmless, harmless_line
 from otel_convlog.reading.search import bring_texts_up_to_date, search, search_files
+from otel_convlog.reading.units import moment
 
 if TYPE_CHECKING:
     from otel_convlog.cli.common import Log

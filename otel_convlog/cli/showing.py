@@ -8,12 +8,12 @@ import click
 
 from otel_convlog.cli.common import conversation_argument, log_command, turn_place
 from otel_convlog.cli.legs import print_legs
-from otel_convlog.cli.output import milliseconds, moment
 from otel_convlog.cli.speech import print_messages
 from otel_convlog.jsontext import to_indented_json
 from otel_convlog.reading.dialogue import Dialogue
 from otel_convlog.reading.timing import STALL_MS, timeline
 from otel_convlog.reading.turns import turns_of
+from otel_convlog.reading.units import milliseconds, moment
 
 if TYPE_CHECKING:
     from otel_convlog.cli.common import Log

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from otel_convlog.cli.common import log_command
-from otel_convlog.cli.harmless import harmless_line
-from otel_convlog.cli.output import milliseconds, moment
+from otel_convlog.reading.harmless import harmless_line
 from otel_convlog.reading.messages import answers_of, request_messages
 from otel_convlog.reading.recent import Follower
+from otel_convlog.reading.units import milliseconds, moment
 
 if TYPE_CHECKING:
     from otel_convlog.cli.common import Log

@@ -1,4 +1,4 @@
-"""Logged text, made harmless for a terminal.
+"""Logged text, made harmless for whoever reads it on a terminal or a page.
 
 What clients and models have said may hold escape sequences that move the cursor, set the clipboard or rewrite what
 stands above, and characters that reverse or hide what follows. They are shown by their numbers.

@@ -1,0 +1,75 @@
+"""The page's application: one directory's log, read afresh for every request."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from anyio.to_thread import current_default_thread_limiter
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from otel_convlog.reading.conversations import UnknownConversationError
+from otel_convlog.viewer.guard import Guard
+from otel_convlog.viewer.pages import listing
+from otel_convlog.viewer.templates import page, static
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FOR_EVER = "private, max-age=31536000, immutable"  # the address has a digest of what is there
+# Requests that read files at the same time: each may hold a turn of many megabytes in memory.
+_THREADS = 4
+
+
+def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starlette:
+    """Make the application.
+
+    Args:
+        directory: The log's directory, its catalog up to date.
+        hosts: The exact values of ``Host`` under which it is reached, such as ``127.0.0.1:8666``.
+        token: What the start-up URL has.
+    """
+    app = Starlette(
+        routes=[
+            *listing.routes,
+            Route("/static/{digest}/{name}", _static),
+        ],
+        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+        exception_handlers={
+            404: _not_found,
+            UnknownConversationError: _not_found,
+            FileNotFoundError: _not_found,  # what was there when it was looked up has been removed since
+        },
+        lifespan=_lifespan,
+    )
+    app.state.directory = directory
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_: Starlette) -> AsyncIterator[None]:
+    current_default_thread_limiter().total_tokens = _THREADS
+    yield
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    kind = _TYPES.get(name.rpartition(".")[2])
+    folder = files("otel_convlog.viewer") / "static"
+    if kind is None or name not in (file.name for file in folder.iterdir()):
+        return PlainTextResponse("There is no such file.", 404)
+    # An address of another release is answered too: the browser may have come from a page that it made.
+    caching = _FOR_EVER if request.url.path == static(name) else "no-store"
+    return Response((folder / name).read_bytes(), media_type=kind, headers={"cache-control": caching})
+
+
+def _not_found(request: Request, _: Exception) -> Response:
+    return page(request, "not_found.html", 404)

@@ -1,0 +1,1 @@
+"""The pages, one module each: ``routes`` is what the application serves of it."""

@@ -1,0 +1,58 @@
+"""The templates, and what they may call: all that is logged goes through `harmless` and is escaped."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from otel_convlog._version import __version__
+from otel_convlog.reading.harmless import harmless, harmless_line
+from otel_convlog.reading.units import bytes_size, milliseconds, moment
+from otel_convlog.viewer import links
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment that all pages share."""
+    made = Environment(
+        loader=PackageLoader("otel_convlog.viewer"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "bytes_size": bytes_size,
+        "harmless": harmless,
+        "line": harmless_line,
+        "milliseconds": milliseconds,
+        "moment": moment,
+    }
+    made.globals |= {"links": links, "static": static, "version": __version__}
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template's text, with what it is given."""
+    return environment().get_template(template).render(**values)
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page; templates know the request's path as `path`."""
+    return HTMLResponse(render(template, path=request.url.path, **values), status)
+
+
+@cache
+def static(name: str) -> str:
+    """Return the address of a file of ``static/``: another one when the file is another one."""
+    digest = sha256((files("otel_convlog.viewer") / "static" / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{digest}/{name}"

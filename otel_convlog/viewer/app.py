@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from otel_convlog.reading.conversations import UnknownConversationError
+from otel_convlog.viewer.chosen import UnknownTurnError
 from otel_convlog.viewer.guard import Guard
 from otel_convlog.viewer.pages import listing
 from otel_convlog.viewer.templates import page, static
@@ -46,6 +47,7 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
         exception_handlers={
             404: _not_found,
             UnknownConversationError: _not_found,
+            UnknownTurnError: _not_found,
             FileNotFoundError: _not_found,  # what was there when it was looked up has been removed since
         },
         lifespan=_lifespan,

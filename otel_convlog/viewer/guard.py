@@ -40,8 +40,9 @@ _HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), usb=()",
 }
 _READING = frozenset({"GET", "HEAD"})
-_OPENING = """<!doctype html><html lang="en"><meta charset="utf-8"><title>otel-convlog</title>
-<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url={address}"><p><a href="{address}">The conversations</a></p></html>
+_OPENING = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>otel-convlog</title><link rel="icon" href="data:,">
+<meta http-equiv="refresh" content="0;url={address}"><p><a href="{address}">The conversations</a></p></html>
 """
 
 

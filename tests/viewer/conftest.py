@@ -13,12 +13,12 @@ from playwright.sync_api import sync_playwright
 
 pytest.register_assert_rewrite("viewer_process", "watched")
 
-from viewer_process import viewing
-from watched import watched_page
+from viewer_process import viewing  # noqa: E402  its assertions are to be rewritten
+from watched import watched_page  # noqa: E402  as above
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
-from cli_log import make_log, upstream
+from cli_log import make_log, upstream  # noqa: E402  after its place is known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

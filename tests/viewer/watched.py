@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Dialog, Page
 
+_OWN = ("http://127.0.0.1:", "http://localhost:", "data:", "blob:", "file:")
 _REPORT_VIOLATIONS = """
     document.addEventListener("securitypolicyviolation", (event) =>
         console.error("policy violated: " + event.violatedDirective + " " + event.blockedURI));
@@ -22,8 +23,8 @@ def watched_page(
 ) -> Iterator[Page]:
     """Open a page with cookies of its own; at the block's end, nothing has gone wrong on it.
 
-    Errors on the console, uncaught exceptions, dialogs that a script has opened and violations of the content security
-    policy all fail the test.
+    Errors on the console, uncaught exceptions, dialogs that a script has opened, violations of the content security
+    policy, and requests to anybody but this machine all fail the test.
 
     Args:
         browser: The browser.
@@ -45,6 +46,7 @@ def watched_page(
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
     page.on("dialog", note_dialog)
+    page.on("request", lambda request: None if request.url.startswith(_OWN) else wrong.append(f"asked {request.url}"))
     try:
         yield page
     finally:

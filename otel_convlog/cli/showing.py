@@ -10,7 +10,7 @@ from otel_convlog.cli.common import conversation_argument, log_command, turn_pla
 from otel_convlog.cli.legs import print_legs
 from otel_convlog.cli.speech import print_messages
 from otel_convlog.jsontext import to_indented_json
-from otel_convlog.reading.dialogue import Dialogue
+from otel_convlog.reading.dialogue import told
 from otel_convlog.reading.timing import STALL_MS, timeline
 from otel_convlog.reading.turns import turns_of
 from otel_convlog.reading.units import milliseconds, moment
@@ -55,21 +55,8 @@ def command(
         return
     if not log.output.as_json:
         _print_head(log, found)
-    dialogue = Dialogue()
-    for place in wanted if turn is None else [*_turn_before(places, wanted[0]), *wanted]:
-        value = place.read()
-        new = dialogue.add(value)
-        if place in wanted:
-            _print_turn(log, place, value, new, full=full)
-
-
-def _turn_before(places: list[TurnPlace], place: TurnPlace) -> list[TurnPlace]:
-    """Return the turn that one continues, else the one before it; none for the first."""
-    otel = place.read().get("otel")
-    continued = otel.get("continues") if isinstance(otel, dict) else None
-    return [other for other in places if other.turn_id == continued] or places[
-        max(0, place.number - 2) : place.number - 1
-    ]
+    for place, value, new in told(places, wanted):
+        _print_turn(log, place, value, new, full=full)
 
 
 def _print_raw(log: Log, value: dict[str, Json]) -> None:

@@ -11,10 +11,11 @@ from otel_convlog.jsontext import to_json
 from otel_convlog.reading.messages import answers_of, request_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_convlog.jsontext import Json
     from otel_convlog.reading.messages import Message
+    from otel_convlog.reading.turns import TurnPlace
 
 _KEY_BYTES = 16
 
@@ -49,11 +50,14 @@ class Dialogue:
         self._system: dict[str, bytes] = {}
         self._last = ""
 
+    def knows(self, turn_id: str) -> bool:
+        """Say whether it was given a turn."""
+        return turn_id in self._shown
+
     def add(self, turn: dict[str, Json]) -> NewOfTurn:
         """Take the next turn, as its file has it, and return what is new in it."""
-        otel = turn.get("otel")
-        continues = otel.get("continues") if isinstance(otel, dict) else None
-        before = continues if isinstance(continues, str) and continues in self._shown else self._last
+        continues = continued_by(turn)
+        before = continues if continues in self._shown else self._last
         known = self._shown.get(before, b"")
         messages = request_messages(turn.get("client_request"))
         system = [message for message in messages if message.is_system]
@@ -74,6 +78,36 @@ class Dialogue:
             parts_from_history=bool(known) and position < len(known) and not _names_answer(turn),
             answers=tuple(answers),
         )
+
+
+def continued_by(turn: dict[str, Json]) -> str:
+    """Return the id of the turn that one continues; nothing where that is not known."""
+    otel = turn.get("otel")
+    continues = otel.get("continues") if isinstance(otel, dict) else None
+    return continues if isinstance(continues, str) else ""
+
+
+def told(
+    places: Sequence[TurnPlace], wanted: Sequence[TurnPlace]
+) -> Iterator[tuple[TurnPlace, dict[str, Json], NewOfTurn]]:
+    """Yield turns of a conversation, each with what is new in it; no more than two of them are in memory.
+
+    Args:
+        places: Of all its turns.
+        wanted: Some of them, in their order. Of the others only those are read which the wanted ones continue.
+
+    Raises:
+        FileNotFoundError: A file is there no more.
+        ValueError: A turn stands there no more.
+    """
+    by_id = {place.turn_id: place for place in places}
+    dialogue = Dialogue()
+    for place in wanted:
+        turn = place.read()
+        before = by_id.get(continued_by(turn)) or (places[place.number - 2] if place.number > 1 else None)
+        if before is not None and not dialogue.knows(before.turn_id):
+            dialogue.add(before.read())
+        yield place, turn, dialogue.add(turn)
 
 
 def _names_answer(turn: dict[str, Json]) -> bool:

@@ -40,12 +40,14 @@ class Part:
         text: What is said, thought or given back; a call's arguments as JSON; what a picture or file is, in a word.
         name: Of the tool that is called.
         call_id: Which call this is, or answers.
+        source: The address of a picture or file; a ``data:`` URL where it stands in the message itself.
     """
 
     kind: Kind
     text: str
     name: str = ""
     call_id: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ def _typed(kind: str, part: Object) -> Part:
         content = part.get("content") if kind.endswith("tool_result") else part.get("output")
         return Part("result", _joined(content), call_id=_call_id(part))
     if kind in _MEDIA:
-        return Part("media", _media(kind, part))
+        return _media(kind, part)
     return Part("other", _json(part))
 
 
@@ -231,7 +233,7 @@ def _of_gemini(part: Object) -> Part:
             return Part("result", _joined(answer.get("response")), call_id=_call_id(answer))
     for name in ("inlineData", "inline_data", "fileData", "file_data"):
         if isinstance(data := part.get(name), dict):
-            return Part("media", _media("file", data))
+            return _media("file", data)
     return Part("other", _json(part))
 
 
@@ -257,8 +259,8 @@ def _call_id(part: Object) -> str:
     return ""
 
 
-def _media(kind: str, part: Object) -> str:
-    """Return what a picture or a file is, in a word: its kind, its type or address, and how long it is."""
+def _media(kind: str, part: Object) -> Part:
+    """Return a picture or a file: in a word its kind, its type or address, and how long it is."""
     holders = [part, *(value for value in part.values() if isinstance(value, dict))]
     what = ""
     for holder in holders:
@@ -268,10 +270,12 @@ def _media(kind: str, part: Object) -> str:
             if name in ("media_type", "mime_type", "mimeType", "format", "filename"):
                 what = value
             elif name in ("data", "file_data") or value.startswith("data:"):
-                return f"{kind} {what or value.partition(';')[0].removeprefix('data:')[:40]}, {len(value):,} characters"
+                what = what or value.partition(";")[0].removeprefix("data:")[:40]
+                source = value if value.startswith("data:") else f"data:{what};base64,{value}"
+                return Part("media", f"{kind} {what}, {len(value):,} characters", source=source)
             elif name in ("url", "image_url", "file_id", "file_url", "fileUri", "file_uri"):
-                return f"{kind} {value}"
-    return f"{kind} {what}".strip()
+                return Part("media", f"{kind} {value}", source=value)
+    return Part("media", f"{kind} {what}".strip())
 
 
 def _joined(content: Json) -> str:

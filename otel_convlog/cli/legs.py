@@ -10,21 +10,11 @@ from rich.text import Text
 from otel_convlog.cli.speech import folded
 from otel_convlog.jsontext import to_indented_json
 from otel_convlog.reading.harmless import harmless
-from otel_convlog.reading.messages import answer_of
+from otel_convlog.reading.legs import legs_of
 
 if TYPE_CHECKING:
     from otel_convlog.cli.output import Output
     from otel_convlog.jsontext import Json
-
-
-def legs_of(turn: dict[str, Json]) -> dict[str, Json]:
-    """Return what was sent, by the client and by the proxy, and what came back to each; streams put together."""
-    return {
-        "client request": {"headers": turn.get("request_headers"), "body": turn.get("client_request")},
-        "upstream request": turn.get("upstream_request"),
-        "client response": answer_of(turn, "client"),
-        "upstream response": answer_of(turn, "upstream"),
-    }
 
 
 def print_legs(output: Output, turn: dict[str, Json], *, full: bool) -> None:

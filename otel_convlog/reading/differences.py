@@ -7,11 +7,11 @@ can use again ends where these first differ, whatever stays the same behind it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from otel_convlog.jsontext import to_json
+from otel_convlog.reading.matching import common_length, opcodes
 from otel_convlog.reading.messages import request_messages
 from otel_convlog.usage import by_common_names
 
@@ -127,7 +127,7 @@ def cache_break(earlier: Turn, later: Turn) -> CacheBreak:
         return CacheBreak("", shared, messages, round(whole / a_token), 0, "", "")
     old = before[shared]
     new = after[shared] if shared < len(after) else Piece("the end", "", None)
-    within = _common_length(old.text, new.text)
+    within = common_length(old.text, new.text)
     total = sum(len(piece.text) for piece in before)
     start = max(0, within - _AROUND // 4)
     return CacheBreak(
@@ -144,9 +144,8 @@ def cache_break(earlier: Turn, later: Turn) -> CacheBreak:
 def piece_changes(earlier: Turn, later: Turn) -> list[PieceChange]:
     """Return what has become of each piece of an earlier turn's request, and what is new in a later one's."""
     before, after = pieces_of(earlier.get("client_request")), pieces_of(later.get("client_request"))
-    matcher = SequenceMatcher(None, [piece.text for piece in before], [piece.text for piece in after], autojunk=False)
     changes: list[PieceChange] = []
-    for tag, a, b, c, d in matcher.get_opcodes():
+    for tag, a, b, c, d in opcodes([piece.text for piece in before], [piece.text for piece in after]):
         for old, new in zip_longest(before[a:b], after[c:d]):
             if tag == "equal":
                 changes.append(PieceChange("same", old, new))
@@ -181,26 +180,11 @@ def field_changes(before: Json, after: Json, path: str = "") -> Iterator[FieldCh
 
 
 def _list_changes(before: Sequence[Json], after: Sequence[Json], path: str) -> Iterator[FieldChange]:
-    matcher = SequenceMatcher(
-        None, [to_json(item) for item in before], [to_json(item) for item in after], autojunk=False
-    )
-    for tag, a, b, c, d in matcher.get_opcodes():
+    for tag, a, b, c, d in opcodes([to_json(item) for item in before], [to_json(item) for item in after]):
         if tag == "equal":
             continue
         for number, (old, new) in enumerate(zip_longest(before[a:b], after[c:d], fillvalue=MISSING)):
             yield from field_changes(old, new, f"{path}[{(a if a < b else c) + number}]")
-
-
-def _common_length(one: str, other: str) -> int:
-    """Return how many characters two texts begin with that are the same."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _characters_a_token(turn: Turn, pieces: Sequence[Piece]) -> float:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from otel_convlog.jsontext import from_wire, to_json
+from otel_convlog.reading.legs import PATHS, request_of
 from otel_convlog.reading.messages import answer_messages, answers_of
 from otel_convlog.streams import assemble
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.reading.messages import Message
 
-_PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 # What tells a server which form of its protocol is spoken. Credentials are masked in the log, and so not sent.
 _KEPT_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 
@@ -94,14 +94,10 @@ def replay_turn(
 
 
 def _request_of(turn: dict[str, Json], *, upstream: bool) -> tuple[Json, dict[str, str]]:
-    holder = turn.get("upstream_request")
-    sent = holder if isinstance(holder, dict) else {}
-    body = sent.get("body") if upstream else turn.get("client_request")
-    headers = sent.get("headers") if upstream else turn.get("request_headers")
+    headers, body = request_of(turn, "upstream" if upstream else "client")
     if not isinstance(body, dict):
         raise ValueError("the turn has no such request")  # noqa: TRY004  it is the log's value
-    named = headers if isinstance(headers, dict) else {}
-    return body, {name: value for name, value in named.items() if isinstance(value, str)}
+    return body, {name: value for name, value in headers.items() if isinstance(value, str)}
 
 
 def _url(turn: dict[str, Json], to: str) -> str:
@@ -110,7 +106,7 @@ def _url(turn: dict[str, Json], to: str) -> str:
         raise ValueError(f"{to} is no URL of a server")
     if parts.path.strip("/"):
         return to
-    path = _PATHS.get(str(turn.get("route"))) or urlsplit(str(turn.get("target_url"))).path
+    path = PATHS.get(str(turn.get("route"))) or urlsplit(str(turn.get("target_url"))).path
     if not path:
         raise ValueError(f"what is the path of {turn.get('route')} requests? Give the whole URL")
     return to.rstrip("/") + path

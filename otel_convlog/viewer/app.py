@@ -13,9 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from otel_convlog.reading.conversations import UnknownConversationError
+from otel_convlog.viewer import inspector
 from otel_convlog.viewer.chosen import UnknownTurnError
 from otel_convlog.viewer.guard import Guard
-from otel_convlog.viewer.pages import listing
+from otel_convlog.viewer.inspector.raw import NoSuchPlaceError
+from otel_convlog.viewer.pages import conversation, listing
 from otel_convlog.viewer.templates import page, static
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
     app = Starlette(
         routes=[
             *listing.routes,
+            *inspector.routes,
+            *conversation.routes,
             Route("/static/{digest}/{name}", _static),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=token)],
@@ -48,6 +52,7 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
             404: _not_found,
             UnknownConversationError: _not_found,
             UnknownTurnError: _not_found,
+            NoSuchPlaceError: _not_found,
             FileNotFoundError: _not_found,  # what was there when it was looked up has been removed since
         },
         lifespan=_lifespan,

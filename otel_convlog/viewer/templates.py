@@ -6,6 +6,7 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -36,6 +37,7 @@ def environment() -> Environment:
         "line": harmless_line,
         "milliseconds": milliseconds,
         "moment": moment,
+        "unquoted": unquote,
     }
     made.globals |= {"links": links, "static": static, "version": __version__}
     return made
@@ -51,8 +53,18 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     return HTMLResponse(render(template, path=request.url.path, **values), status)
 
 
-@cache
 def static(name: str) -> str:
-    """Return the address of a file of ``static/``: another one when the file is another one."""
-    digest = sha256((files("otel_convlog.viewer") / "static" / name).read_bytes()).hexdigest()[:12]
-    return f"/static/{digest}/{name}"
+    """Return the address of a file of ``static/``: another one when any of them is another one.
+
+    All have the same folder, so that a module which another one imports is the one that the page has loaded.
+    """
+    return f"/static/{_digest()}/{name}"
+
+
+@cache
+def _digest() -> str:
+    folder = files("otel_convlog.viewer") / "static"
+    read = sha256()
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        read.update(file.read_bytes())
+    return read.hexdigest()[:12]

@@ -1,0 +1,232 @@
+// A conversation: choosing turns and tabs without leaving the page, and loading of it what is looked at.
+
+import { fetchFragment } from "./fragments.js";
+import { onKey } from "./page.js";
+
+const root = document.querySelector(".conversation");
+const rail = root.querySelector(".rail");
+const panel = document.getElementById("panel");
+const status = root.querySelector('[role="status"]');
+const tabs = [...root.querySelectorAll('[role="tab"]')];
+
+const entryOf = (turn) => rail.querySelector(`a[data-turn="${CSS.escape(turn)}"]`);
+const numbered = (number) => rail.querySelector(`a[data-number="${number}"]`);
+const articleOf = (turn) => panel.querySelector(`.turn[data-turn="${CSS.escape(turn)}"]`);
+
+let chosen = panel.dataset.turn;
+let tab = root.dataset.tab;
+let asked = 0; // the latest request for a panel: what an earlier one brings comes too late
+
+/* ---- what is loaded when it comes into view ---- */
+
+async function load(element) {
+  if (!element.dataset.load || element.dataset.loading) return;
+  element.dataset.loading = "yes";
+  try {
+    const fragment = await fetchFragment(element.dataset.load);
+    if (element.matches(".more")) {
+      element.replaceWith(fragment);
+      mark();
+    } else if (element.matches("details")) {
+      element.querySelector(":scope > :not(summary)")?.remove();
+      element.append(fragment);
+      delete element.dataset.load;
+    } else {
+      insert(element, fragment);
+    }
+  } catch (error) {
+    delete element.dataset.loading;
+    status.textContent = `Could not be loaded: ${error.message}`;
+  }
+}
+
+/** Put turns in the place of the link to them; what is being read stays where it is. */
+function insert(link, fragment) {
+  const before = link.matches(".before");
+  fragment.querySelector(before ? ".load.behind" : ".load.before")?.remove();
+  const height = document.documentElement.scrollHeight;
+  const top = window.scrollY;
+  const loads = fragment.querySelectorAll(".load");
+  const turns = fragment.querySelectorAll(".turn");
+  link.replaceWith(fragment);
+  if (before) window.scrollTo({ top: top + document.documentElement.scrollHeight - height, behavior: "instant" });
+  loads.forEach((element) => inView.observe(element));
+  turns.forEach((element) => reading.observe(element));
+}
+
+const inView = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => load(entry.target)),
+  { rootMargin: "600px" },
+);
+const railInView = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => load(entry.target)),
+  { root: rail, rootMargin: "200px" },
+);
+
+/** Give entries that are not loaded yet the height that they will have, so that the scroll bar tells the truth. */
+function reserve() {
+  const height = rail.querySelector("a[data-number]")?.getBoundingClientRect().height || 46;
+  for (const more of rail.querySelectorAll(".more")) {
+    more.style.height = `${(more.dataset.last - more.dataset.first + 1) * height}px`;
+    railInView.observe(more);
+  }
+}
+
+/* ---- which turn is being read ---- */
+
+let settled = true; // false while the page scrolls to a turn that was chosen
+const reading = new IntersectionObserver(
+  (entries) => {
+    if (!settled || tab !== "rendered") return;
+    const entry = entries.find((one) => one.isIntersecting);
+    if (entry) choose(entry.target.dataset.turn, { scroll: false, push: false });
+  },
+  { rootMargin: "-110px 0px -75% 0px" },
+);
+
+function watch() {
+  panel.querySelectorAll(".load").forEach((element) => inView.observe(element));
+  panel.querySelectorAll(".turn").forEach((element) => reading.observe(element));
+}
+
+/* ---- choosing ---- */
+
+function mark() {
+  rail.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  const entry = entryOf(chosen);
+  if (entry) {
+    entry.setAttribute("aria-current", "true");
+    entry.scrollIntoView({ block: "nearest", behavior: "instant" });
+    rail.querySelector(".jump input").value = entry.dataset.number;
+    root.querySelector('[role="tablist"]').setAttribute("aria-label", `What to show of turn ${entry.dataset.number}`);
+  }
+  panel.querySelector(".turn.chosen")?.classList.remove("chosen");
+  articleOf(chosen)?.classList.add("chosen");
+  for (const one of tabs) {
+    const isChosen = one.dataset.tab === tab;
+    one.setAttribute("aria-selected", String(isChosen));
+    one.tabIndex = isChosen ? 0 : -1;
+    one.href = address(chosen, one.dataset.tab);
+  }
+}
+
+function address(turn, name) {
+  const values = new URLSearchParams({ turn });
+  if (name !== "rendered") values.set("tab", name);
+  return `${root.dataset.address}?${values}`;
+}
+
+async function choose(turn, { name = tab, scroll = true, push = true } = {}) {
+  const isOther = turn !== chosen || name !== tab;
+  const sameTab = name === tab;
+  chosen = turn;
+  tab = name;
+  if (isOther) history[push ? "pushState" : "replaceState"]({ turn, tab }, "", address(turn, name));
+  mark();
+  if (name === "rendered" && sameTab && articleOf(turn)) {
+    if (scroll) show(turn);
+  } else if (isOther) {
+    await showPanel(turn, name);
+  }
+}
+
+async function showPanel(turn, name) {
+  const number = ++asked;
+  panel.setAttribute("aria-busy", "true");
+  try {
+    const entry = entryOf(turn);
+    const fragment = await fetchFragment(`${panelsOf(turn, entry)}${name}`);
+    if (number !== asked) return;
+    panel.replaceChildren(fragment);
+    panel.className = `panel ${name}`;
+    panel.setAttribute("aria-labelledby", `tab-${name}`);
+    panel.dataset.turn = turn;
+    root.dataset.tab = name;
+    watch();
+    mark();
+    if (name === "rendered") show(turn);
+    else if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView({ behavior: "instant" });
+  } catch (error) {
+    if (number === asked) status.textContent = `Could not be loaded: ${error.message}`;
+  } finally {
+    if (number === asked) panel.removeAttribute("aria-busy");
+  }
+}
+
+function panelsOf(turn, entry) {
+  return entry?.dataset.panels ?? `${root.dataset.address}/turn/${encodeURIComponent(turn)}/`;
+}
+
+function show(turn) {
+  settled = false;
+  articleOf(turn)?.scrollIntoView({ block: "start", behavior: "instant" });
+  requestAnimationFrame(() => requestAnimationFrame(() => (settled = true)));
+}
+
+/** Choose a turn by its number; its part of the rail is loaded first. */
+async function chooseNumber(number) {
+  const count = Number(root.dataset.count);
+  number = Math.min(Math.max(number, 1), count);
+  if (!numbered(number)) {
+    const more = [...rail.querySelectorAll(".more")].find(
+      (one) => Number(one.dataset.first) <= number && number <= Number(one.dataset.last),
+    );
+    if (more) await load(more);
+  }
+  const entry = numbered(number);
+  if (entry) await choose(entry.dataset.turn);
+}
+
+const currentNumber = () => Number(entryOf(chosen)?.dataset.number ?? rail.querySelector(".jump input").value);
+
+/* ---- what people do ---- */
+
+document.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  const entry = event.target.closest?.(".rail a[data-turn]");
+  const chosenTab = event.target.closest?.('[role="tab"]');
+  const more = event.target.closest?.("a.load, .more");
+  if (entry) choose(entry.dataset.turn);
+  else if (chosenTab) choose(chosen, { name: chosenTab.dataset.tab });
+  else if (more) load(more);
+  else return;
+  event.preventDefault();
+});
+
+rail.querySelector(".jump").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const number = Number.parseInt(event.target.turn.value, 10);
+  if (Number.isFinite(number)) chooseNumber(number);
+});
+
+document.addEventListener("toggle", (event) => event.target.open && load(event.target), true);
+
+function step(by) {
+  const next = tabs[(tabs.findIndex((one) => one.dataset.tab === tab) + by + tabs.length) % tabs.length];
+  choose(chosen, { name: next.dataset.tab });
+  if (document.activeElement?.matches('[role="tab"]')) next.focus();
+}
+
+onKey("j", () => void chooseNumber(currentNumber() + 1));
+onKey("k", () => void chooseNumber(currentNumber() - 1));
+onKey("ArrowRight", () => step(1));
+onKey("ArrowLeft", () => step(-1));
+onKey("Escape", () => panel.focus({ preventScroll: true }));
+
+window.addEventListener("popstate", () => {
+  const values = new URLSearchParams(location.search);
+  const turn = values.get("turn") ?? panel.dataset.turn;
+  const name = values.get("tab") ?? "rendered";
+  chosen = turn;
+  tab = name;
+  mark();
+  if (name === "rendered" && articleOf(turn)) show(turn);
+  else showPanel(turn, name);
+});
+
+history.replaceState({ turn: chosen, tab }, "");
+history.scrollRestoration = "manual";
+reserve();
+watch();
+mark();
+if (tab === "rendered" && new URLSearchParams(location.search).has("turn")) show(chosen);

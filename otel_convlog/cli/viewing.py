@@ -13,11 +13,13 @@ from otel_convlog.cli.common import log_command
 from otel_convlog.cli.output import note
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from otel_convlog.cli.common import Log
 
 _PORT = 8666
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_STOP_S = 1  # pages that follow the log keep a request open
+_STOP_S = 5  # that requests have to come to their end
 
 
 @log_command("view")
@@ -65,7 +67,16 @@ def command(log: Log, port: int | None, host: str, more_hosts: tuple[str, ...], 
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_S,
     )
-    uvicorn.Server(config).run([listener])
+
+    class Server(uvicorn.Server):
+        """Lets the pages go that follow the log, for they would not end by themselves."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            """Stop."""
+            app.state.live.end()
+            super().handle_exit(sig, frame)
+
+    Server(config).run([listener])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

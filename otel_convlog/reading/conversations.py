@@ -110,13 +110,14 @@ def bring_up_to_date(directory: Path, on_progress: Callable[[int, int], object] 
         reindex(directory, on_progress=on_progress)
 
 
-def find_conversations(
+def find_conversations(  # noqa: PLR0913  each says what is wanted
     directory: Path,
     filters: Filters | None = None,
     *,
     order: str = "updated",
     ascending: bool = False,
     limit: int | None = None,
+    offset: int = 0,
 ) -> list[ConversationSummary]:
     """Find conversations, the ones written last first.
 
@@ -126,23 +127,50 @@ def find_conversations(
         order: One of `ORDERS`.
         ascending: The smallest first.
         limit: How many at most.
+        offset: How many to leave out at the beginning.
     """
-    filters = filters or Filters()
-    of_files, file_values = _of_files(filters)
+    statement, values = _statement(filters or Filters(), order, ascending=ascending)
+    found: list[ConversationSummary] = []
+    with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
+        if connection is not None:
+            rows = connection.execute(
+                f"{statement} LIMIT ? OFFSET ?", (*values, -1 if limit is None else limit, offset)
+            )
+            found = [_summary(directory, connection, row[0]) for row in rows]
+    return found
+
+
+def find_one(directory: Path, filters: Filters, conversation_id: str) -> ConversationSummary | None:
+    """Return a conversation where the filters let it through; None where they do not, or it is not there."""
+    statement, values = _statement(filters, "updated", ascending=False, conversation_id=conversation_id)
+    with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
+        if connection is not None and connection.execute(statement, values).fetchone() is not None:
+            return _summary(directory, connection, conversation_id)
+    return None
+
+
+def _statement(
+    filters: Filters, order: str, *, ascending: bool, conversation_id: str | None = None
+) -> tuple[str, list[object]]:
+    of_files, values = _of_files(filters)
     of_turns, turn_values = _of_turns(filters)
+    if conversation_id is not None:
+        of_files.append("c.conversation_id = ?")
+        values.append(database_text(conversation_id))
+    if order == "updated" and not (ascending or of_files or of_turns):
+        # The last file of each conversation, by the index: the first page costs the same however many there are.
+        newer = "SELECT 1 FROM conversations n WHERE n.conversation_id = c.conversation_id"
+        newer += " AND (n.updated_at > c.updated_at OR (n.updated_at = c.updated_at AND n.file > c.file))"
+        statement = f"SELECT c.conversation_id FROM conversations c WHERE NOT EXISTS ({newer})"  # noqa: S608  our own texts
+        return f"{statement} ORDER BY c.updated_at DESC, c.conversation_id", []
     joined = of_turns or order not in _OF_FILES_ALONE
     statement = "SELECT c.conversation_id FROM conversations c"
     statement += " JOIN turns t ON t.file = c.file" if joined else ""
     statement += f" WHERE {' AND '.join(of_files)}" if of_files else ""
     statement += " GROUP BY c.conversation_id"
     statement += f" HAVING {' AND '.join(of_turns)}" if of_turns else ""
-    statement += f" ORDER BY {ORDERS[order]} {'ASC' if ascending else 'DESC'}, c.conversation_id LIMIT ?"
-    found: list[ConversationSummary] = []
-    with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
-        if connection is not None:
-            values = (*file_values, *turn_values, -1 if limit is None else limit)
-            found = [_summary(directory, connection, row[0]) for row in connection.execute(statement, values)]
-    return found
+    statement += f" ORDER BY {ORDERS[order]} {'ASC' if ascending else 'DESC'}, c.conversation_id"
+    return statement, [*values, *turn_values]
 
 
 def resolve(directory: Path, shortened: str) -> ConversationSummary:

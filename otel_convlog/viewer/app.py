@@ -13,12 +13,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from otel_convlog.reading.conversations import UnknownConversationError
-from otel_convlog.viewer import inspector
+from otel_convlog.viewer import inspector, live
 from otel_convlog.viewer.chosen import UnknownTurnError
 from otel_convlog.viewer.guard import Guard
 from otel_convlog.viewer.inspector.raw import NoSuchPlaceError
 from otel_convlog.viewer.pages import conversation, listing
 from otel_convlog.viewer.templates import page, static
+from otel_convlog.viewer.texts import Texts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -43,6 +44,7 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
     app = Starlette(
         routes=[
             *listing.routes,
+            *live.routes,
             *inspector.routes,
             *conversation.routes,
             Route("/static/{digest}/{name}", _static),
@@ -58,6 +60,8 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
         lifespan=_lifespan,
     )
     app.state.directory = directory
+    app.state.live = live.Live(directory)
+    app.state.texts = Texts(directory)
     return app
 
 

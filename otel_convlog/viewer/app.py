@@ -17,7 +17,7 @@ from otel_convlog.viewer import inspector, live
 from otel_convlog.viewer.chosen import UnknownTurnError
 from otel_convlog.viewer.guard import Guard
 from otel_convlog.viewer.inspector.raw import NoSuchPlaceError
-from otel_convlog.viewer.pages import conversation, listing
+from otel_convlog.viewer.pages import conversation, exporting, forgetting, listing, overview
 from otel_convlog.viewer.templates import page, static
 from otel_convlog.viewer.texts import Texts
 
@@ -47,6 +47,9 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
             *live.routes,
             *inspector.routes,
             *conversation.routes,
+            *exporting.routes,
+            *forgetting.routes,
+            *overview.routes,
             Route("/static/{digest}/{name}", _static),
         ],
         middleware=[Middleware(Guard, hosts=hosts, token=token)],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from starlette.convertors import Convertor, register_url_convertor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from otel_convlog.reading.turns import TurnPlace
 
 TABS = {"rendered": "Rendered", "wire": "Wire", "events": "Events", "diff": "Diff", "raw": "Raw"}
@@ -45,6 +49,25 @@ _ids = IdConvertor()
 register_url_convertor("id", _ids)
 
 
+# The numbers of a conversation's turns while it is written into a file, where there is no server to ask.
+_in_file: ContextVar[dict[str, int] | None] = ContextVar("in_file", default=None)
+
+
+@contextmanager
+def in_file(places: Sequence[TurnPlace]) -> Iterator[None]:
+    """Let addresses of turns be places in one file, for the length of a `with` block in which nothing is yielded."""
+    token = _in_file.set({place.turn_id: place.number for place in places})
+    try:
+        yield
+    finally:
+        _in_file.reset(token)
+
+
+def are_live() -> bool:
+    """Say whether there is a server to ask."""
+    return _in_file.get() is None
+
+
 def conversation(conversation_id: str) -> str:
     """Return the address of a conversation."""
     return f"/conversation/{quote(_ids.to_string(conversation_id), safe='')}"
@@ -52,6 +75,9 @@ def conversation(conversation_id: str) -> str:
 
 def turn(conversation_id: str, turn_id: str, tab: str = "") -> str:
     """Return the address of a turn in its conversation, with a tab of `TABS` open."""
+    numbers = _in_file.get()
+    if numbers is not None:
+        return f"#turn-{numbers.get(turn_id, 1)}"
     values = {"turn": turn_id} | ({"tab": tab} if tab else {})
     return f"{conversation(conversation_id)}?{urlencode(values, errors='surrogatepass')}"
 

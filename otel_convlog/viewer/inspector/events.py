@@ -13,6 +13,7 @@ from otel_convlog.jsontext import to_indented_json
 from otel_convlog.reading.harmless import harmless
 from otel_convlog.reading.timing import STALL_MS, TimedEvent, timeline
 from otel_convlog.viewer.markdown import code_html
+from otel_convlog.viewer.plots import round_steps
 from otel_convlog.viewer.templates import render
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _COLUMNS = 300  # of the picture in which events may stand; more in one are one 
 _TEXT_TOP, _TEXT_HEIGHT = 16, 70
 _LANE_TOP, _LANE_HEIGHT = 96, 26
 _LONGEST_EVENT = 50_000  # characters of an event's JSON
-_STEPS = (1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _picture(events: Sequence[TimedEvent], chosen: ChosenTurn) -> Picture:
     return Picture(
         marks=_marks(events, whole_ms),
         stalls=[_stall(event, x) for event in events if event.stalled],
-        ticks=[(x(offset), _ms(offset)) for offset in _tick_offsets(whole_ms)],
+        ticks=[(x(offset), _ms(offset)) for offset in round_steps(whole_ms)],
         text=text,
         characters=characters,
         first=None if first is None else x(first),
@@ -243,16 +243,6 @@ def _text_line(events: Sequence[TimedEvent], x: Callable[[float], float]) -> tup
         bottom = _TEXT_TOP + _TEXT_HEIGHT
         return " ".join(f"{at},{bottom - said / sums[-1] * _TEXT_HEIGHT:.1f}" for at, said in points), sums[-1]
     return "", 0
-
-
-def _tick_offsets(whole_ms: float) -> list[float]:
-    """Return round times, five to ten of them."""
-    unit = 0.001
-    while True:
-        for step in _STEPS:
-            if whole_ms / (step * unit) <= 10:
-                return [step * unit * number for number in range(int(whole_ms / (step * unit)) + 1)]
-        unit *= 10
 
 
 def _ms(duration_ms: float) -> str:

@@ -1,6 +1,7 @@
 // A conversation: choosing turns and tabs without leaving the page, and loading of it what is looked at.
 
 import { fetchFragment } from "./fragments.js";
+import { onTurn } from "./live.js";
 import { onKey } from "./page.js";
 
 const root = document.querySelector(".conversation");
@@ -178,6 +179,74 @@ async function chooseNumber(number) {
 }
 
 const currentNumber = () => Number(entryOf(chosen)?.dataset.number ?? rail.querySelector(".jump input").value);
+
+/* ---- what is written meanwhile ---- */
+
+const newTurns = root.querySelector(".new-turns");
+
+async function addTurns() {
+  const count = Number(root.dataset.count);
+  let fragment;
+  try {
+    fragment = await fetchFragment(`${root.dataset.address}/rail/${count + 1}-${count + 200}?tab=${tab}`);
+  } catch {
+    return; // a turn was replaced, and none is new
+  }
+  const entries = fragment.querySelectorAll("a[data-number]");
+  const wasLast = currentNumber() === count;
+  rail.querySelector("ol").append(fragment);
+  const total = Number(entries[entries.length - 1].dataset.number);
+  root.dataset.count = total;
+  root.querySelector('[data-live="count"]').textContent = `${total} turns`;
+  root.querySelector('[data-live="total"]').textContent = total;
+  status.textContent = total - count === 1 ? "A new turn" : `${total - count} new turns`;
+  const last = panel.querySelector(".turn:last-of-type");
+  if (tab === "rendered" && last && !panel.querySelector(".load.behind")) {
+    const link = document.createElement("a");
+    link.className = "load behind";
+    link.dataset.load = `${root.dataset.address}/turns/${count + 1}-${total}`;
+    panel.append(link);
+    await load(link);
+  }
+  const isBelow = panel.getBoundingClientRect().bottom > window.innerHeight + 200;
+  newTurns.hidden = tab === "rendered" && wasLast && !isBelow;
+}
+
+newTurns.addEventListener("click", () => {
+  newTurns.hidden = true;
+  chooseNumber(Number(root.dataset.count));
+});
+
+onTurn((turn) => {
+  if (!turn || turn.conversation === root.dataset.conversation) addTurns();
+});
+
+/* ---- forgetting ---- */
+
+const forgetting = document.getElementById("forget");
+const form = forgetting.querySelector("form");
+
+document.querySelector('[data-opens="forget"]').addEventListener("click", async () => {
+  try {
+    document.getElementById("forget-facts").replaceChildren(await fetchFragment(form.dataset.address));
+  } catch (error) {
+    form.querySelector(".outcome").textContent = `It cannot be said what this removes: ${error.message}`;
+  }
+});
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const outcome = form.querySelector(".outcome");
+  outcome.textContent = "Removing, and looking whether anything is left…";
+  try {
+    forgetting.replaceChildren(await fetchFragment(form.dataset.address, { method: "POST" }));
+    forgetting.addEventListener("close", () => location.assign("/"));
+  } catch (error) {
+    outcome.textContent = `Not forgotten: ${error.message}`;
+  }
+});
+
+forgetting.addEventListener("click", (event) => event.target.closest("[data-closes]") && forgetting.close());
 
 /* ---- what people do ---- */
 

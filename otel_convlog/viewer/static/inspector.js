@@ -38,7 +38,7 @@ async function openEvent(side, number) {
   title.textContent = `${side} event ${number}`;
   place.replaceChildren(title, fragment);
   document.querySelector(".events .opened")?.classList.remove("opened");
-  document.getElementById(`event-${side}-${number}`)?.classList.add("opened");
+  document.querySelector(`.events tr[data-side="${side}"][data-number="${number}"]`)?.classList.add("opened");
   place.scrollIntoView({ block: "nearest" });
 }
 

@@ -239,7 +239,7 @@ form.addEventListener("submit", async (event) => {
   const outcome = form.querySelector(".outcome");
   outcome.textContent = "Removing, and looking whether anything is left…";
   try {
-    forgetting.replaceChildren(await fetchFragment(form.dataset.address, { method: "POST" }));
+    form.replaceWith(await fetchFragment(form.dataset.address, { method: "POST" }));
     forgetting.addEventListener("close", () => location.assign("/"));
   } catch (error) {
     outcome.textContent = `Not forgotten: ${error.message}`;

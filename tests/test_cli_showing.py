@@ -53,6 +53,19 @@ def test_each_turn_shows_only_what_is_new_also_across_midnight(log: Path) -> Non
     assert "deep thoughts" in run(log, "show", "c", "--full").stdout
 
 
+def test_a_client_that_sends_only_its_last_messages_has_not_changed_its_history(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        make_turn(1, asked("one", "first", "two"), client_response=answered("second")),
+        make_turn(2, asked("two", "second", "three"), client_response=answered("third")),
+        make_turn(3, asked("two", "SECOND", "four"), client_response=answered("fourth")),
+    )
+    _, second, third = objects(tmp_path, "show", "c")
+    assert [message["content"] for message in second["new_messages"]] == ["three"]
+    assert not second["history_changed"]
+    assert third["history_changed"]
+
+
 @pytest.mark.parametrize(("shortened", "found"), [("conv_abc", 1), ("abc", 1), ("conv_abc123", 1), ("c", 3)])
 def test_an_id_may_be_shortened(log: Path, shortened: str, found: int) -> None:
     assert len(objects(log, "show", shortened)) == found

@@ -11,7 +11,7 @@ from otel_convlog.jsontext import to_json
 from otel_convlog.reading.messages import answers_of, request_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from otel_convlog.jsontext import Json
     from otel_convlog.reading.messages import Message
@@ -64,7 +64,9 @@ class Dialogue:
         said = [message for message in messages if not message.is_system]
         answers = answers_of(turn)
         keys = [_key(message) for message in said]
-        count, position = _beginning(keys, known)
+        count, position = _beginning(keys, known) if known else (0, 0)
+        if known and not count:
+            count, position = _window(keys, known)
         system_key = b"".join(_digest(to_json(message.raw)) for message in system)
         is_new = system_key != self._system.get(before, b"")
         turn_id = str(turn.get("turn_id", ""))
@@ -116,7 +118,7 @@ def _names_answer(turn: dict[str, Json]) -> bool:
     return isinstance(request, dict) and bool(request.get("previous_response_id") or request.get("conversation"))
 
 
-def _beginning(keys: Iterable[bytes], known: bytes) -> tuple[int, int]:
+def _beginning(keys: Sequence[bytes], known: bytes) -> tuple[int, int]:
     """Return how many of the first messages are known in this order, and how many bytes of what is known they are."""
     count = position = 0
     for number, key in enumerate(keys, 1):
@@ -126,6 +128,22 @@ def _beginning(keys: Iterable[bytes], known: bytes) -> tuple[int, int]:
             position += _KEY_BYTES
         count = number
     return (count, position) if position else (0, 0)
+
+
+def _window(keys: Sequence[bytes], known: bytes) -> tuple[int, int]:
+    """Return the same where a client sends only the last messages: its first one is somewhere in what is known.
+
+    That they lead to the end of what is known tells it from a history that was edited.
+    """
+    first = next(filter(None, keys), b"")
+    start = known.find(first) if first else -1
+    while start >= 0:
+        if start % _KEY_BYTES == 0:
+            count, length = _beginning(keys, known[start:])
+            if start + length == len(known):
+                return count, len(known)
+        start = known.find(first, start + 1)
+    return 0, 0
 
 
 def _key(message: Message) -> bytes:

@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import unicodedata
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.reading.conversations import find_conversations
 from otel_convlog.reading.dialogue import Dialogue
 from otel_convlog.reading.turns import places_of
 from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.evidence import database_text
-from otel_convlog.store.full_text import forget_texts, make_texts
+from otel_convlog.store.full_text import forget_texts, has_texts, make_texts
 from otel_convlog.store.reading import read_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
     from otel_convlog.reading.dialogue import NewOfTurn
 
 _ROLES = {"user": "user", "assistant": "assistant", "model": "assistant"}
-_STEP = 64  # turns that are noted in one transaction, so that no writer waits long
-_BEGIN, _END = "\ue000", "\ue001"  # of what was found, in a snippet; of no use in text
-_SNIPPET_WORDS = 24
+# What is noted in one transaction, so that no writer waits long: about a tenth of a second.
+_STEP_TURNS = 64
+_STEP_CHARACTERS = 1_000_000
+_LONGEST_PIECE = 200_000  # characters of a message that are one text; a longer one is several
 _AROUND = 60  # characters around what a pattern has found
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
 # Chinese, Japanese and Korean put no blanks between words, so each of their characters is a word here.
@@ -99,20 +101,24 @@ def search(directory: Path, wanted: str, *, role: str | None = None, limit: int 
     Raises:
         ValueError: There is no word to look for.
     """
-    query = _query(wanted)
-    with closing(Catalog(directory)) as catalog:
-        rows = catalog.query(
-            "SELECT c.conversation_id, s.turn_id, t.started_at, s.role,"  # noqa: S608  our own texts
-            f" snippet(said_words, 0, '{_BEGIN}', '{_END}', '…', {_SNIPPET_WORDS}) AS snippet"
-            " FROM said_words JOIN said s ON s.number = said_words.rowid"
-            " JOIN conversations c USING (file) JOIN turns t ON t.file = s.file AND t.turn_id = s.turn_id"
-            " WHERE said_words MATCH ? AND (? IS NULL OR s.role = ?) ORDER BY t.started_at DESC, s.number DESC LIMIT ?",
-            (query, role, role, limit),
-        )
-    return [
-        Found(row["conversation_id"], row["turn_id"], row["started_at"], row["role"], _pieces(row["snippet"]))
-        for row in rows
-    ]
+    terms = _terms(wanted)
+    query = " ".join(term.query for term in terms)
+    pattern = re.compile("|".join(term.pattern for term in terms))
+    found: list[Found] = []
+    with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
+        if connection is not None and has_texts(connection):
+            rows = connection.execute(
+                "SELECT c.conversation_id, s.turn_id, t.started_at, s.role, s.text"
+                " FROM said_words JOIN said s ON s.number = said_words.rowid"
+                " JOIN conversations c USING (file) JOIN turns t ON t.file = s.file AND t.turn_id = s.turn_id"
+                " WHERE said_words MATCH ? AND (? IS NULL OR s.role = ?)"
+                " ORDER BY t.started_at DESC, s.number DESC LIMIT ?",
+                (query, role, role, limit),
+            )
+            for row in rows:
+                snippet = _snippet(row["text"], pattern)
+                found.append(Found(row["conversation_id"], row["turn_id"], row["started_at"], row["role"], snippet))
+    return found
 
 
 def search_files(
@@ -149,26 +155,69 @@ def _read_file(directory: Path, catalog: Catalog, file: str, start: int) -> None
     dialogue = Dialogue()
     for turn in _turns_before(directory / file, rows, new):
         dialogue.add(turn)
-    for first in range(0, len(new), _STEP):
-        texts: list[tuple[str, str, str]] = []
-        step = new[first : first + _STEP]
-        for row in step:
-            try:
-                turn = read_turn(directory / file, row["offset"], row["length"])
-            except (OSError, ValueError):  # it is being replaced; the next search finds it
-                return
-            texts += [(row["turn_id"], role, text) for role, text in _said(dialogue.add(turn))]
-        with catalog.transaction() as connection:
-            if connection is None:
-                raise NoFullTextError(f"{catalog.path} cannot be written")
-            if start == 0 and first == 0:
-                forget_texts(connection, file)
-            connection.executemany(
-                "INSERT INTO said (file, turn_id, role, text) VALUES (?, ?, ?, ?)",
-                [(file, turn_id, role, _spaced(database_text(text))) for turn_id, role, text in texts],
-            )
-            read_to = step[-1]["offset"] + step[-1]["length"]
-            connection.execute("INSERT OR REPLACE INTO said_to VALUES (?, ?, ?)", (file, states[0]["inode"], read_to))
+    with catalog.transaction() as connection:
+        if connection is not None:
+            _forget_unfinished(connection, file, start)
+    said: list[tuple[str, str, str, str]] = []
+    for number, row in enumerate(new, 1):
+        try:
+            turn = read_turn(directory / file, row["offset"], row["length"])
+        except (OSError, ValueError):  # it is being replaced; the next search finds it
+            return
+        for role, text in _said(dialogue.add(turn)):
+            spaced = _spaced(database_text(text))
+            said += [(file, row["turn_id"], role, piece) for piece in _pieces_of(spaced)]
+        while _is_enough(said):
+            said = _keep(catalog, said)
+        if number % _STEP_TURNS == 0 or number == len(new):
+            _keep(catalog, said, (file, states[0]["inode"], row["offset"] + row["length"]))
+            said = []
+
+
+def _forget_unfinished(connection: sqlite3.Connection, file: str, start: int) -> None:
+    """Forget what was noted of turns behind the place up to which a file is known to be read."""
+    if start == 0:
+        forget_texts(connection, file)
+    else:
+        connection.execute(
+            "DELETE FROM said WHERE file = ?"
+            " AND turn_id NOT IN (SELECT turn_id FROM turns WHERE file = ? AND offset < ?)",
+            (file, file, start),
+        )
+
+
+def _is_enough(said: Sequence[tuple[str, str, str, str]]) -> bool:
+    return sum(len(text) for *_, text in said) >= _STEP_CHARACTERS
+
+
+def _keep(
+    catalog: Catalog,
+    said: Sequence[tuple[str, str, str, str]],
+    read_to: tuple[str, str, int] | None = None,
+) -> list[tuple[str, str, str, str]]:
+    """Keep some texts, or all where it is said how far the file is read with them; return the others."""
+    count, size = 0, 0
+    while count < len(said) and (read_to is not None or size < _STEP_CHARACTERS):
+        size += len(said[count][-1])
+        count += 1
+    with catalog.transaction() as connection:
+        if connection is None:
+            raise NoFullTextError(f"{catalog.path} cannot be written")
+        connection.executemany("INSERT INTO said (file, turn_id, role, text) VALUES (?, ?, ?, ?)", said[:count])
+        if read_to is not None:
+            connection.execute("INSERT OR REPLACE INTO said_to VALUES (?, ?, ?)", read_to)
+    return list(said[count:])
+
+
+def _pieces_of(text: str) -> Iterator[str]:
+    """Yield a text in pieces of bounded length, cut between words."""
+    start = 0
+    while len(text) - start > _LONGEST_PIECE:
+        end = text.rfind(" ", start + _LONGEST_PIECE // 2, start + _LONGEST_PIECE)
+        end = end if end > start else start + _LONGEST_PIECE
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 def _turns_before(path: Path, rows: list[sqlite3.Row], new: list[sqlite3.Row]) -> Iterator[dict[str, Json]]:
@@ -190,23 +239,63 @@ def _spaced(text: str) -> str:
     return _IDEOGRAPH.sub(rf"\1{_BESIDE_IDEOGRAPH}", text)
 
 
-def _query(wanted: str) -> str:
-    terms = []
+class _Term(NamedTuple):
+    """A word, or some words in their order, that must be there.
+
+    Attributes:
+        query: As FTS5 has it.
+        pattern: That matches it in a text that was folded.
+    """
+
+    query: str
+    pattern: str
+
+
+def _terms(wanted: str) -> list[_Term]:
+    terms: list[_Term] = []
     for phrase, word in _WORD.findall(wanted):
         text = phrase or word
         is_beginning = not phrase and text.endswith("*")
         text = text.rstrip("*") if is_beginning else text
-        if any(map(str.isalnum, text)):
-            quoted = _spaced(database_text(text)).replace('"', '""')
-            terms.append(f'"{quoted}"' + "*" * is_beginning)
+        spaced = _spaced(database_text(text))
+        words = re.findall(r"[^\W_]+", spaced.translate(_FOLDED))
+        if words:
+            quoted = spaced.replace('"', '""')
+            pattern = r"[\W_]+".join(map(re.escape, words))
+            end = r"[^\W_]*" if is_beginning else r"(?![^\W_])"
+            terms.append(_Term(f'"{quoted}"' + "*" * is_beginning, rf"(?<![^\W_]){pattern}{end}"))
     if not terms:
         raise ValueError(f"there is no word in {wanted!r}")
-    return " ".join(terms)
+    return terms
 
 
-def _pieces(snippet: str) -> tuple[tuple[str, bool], ...]:
-    pieces: list[tuple[str, bool]] = []
-    for number, piece in enumerate(snippet.replace(_BESIDE_IDEOGRAPH, "").split(_BEGIN)):
-        found, _, rest = piece.partition(_END) if number else ("", "", piece)
-        pieces += [(found, True), (rest, False)]
-    return tuple((text, is_match) for text, is_match in pieces if text)
+class _Folding(dict[int, str]):
+    """Letters without their marks, and small, as FTS5's tokenizer has them: one for each, so that places stay."""
+
+    def __missing__(self, code: int) -> str:
+        """Fold a letter."""
+        folded = self[code] = unicodedata.normalize("NFD", chr(code))[0].lower()[0]
+        return folded
+
+
+_FOLDED = _Folding()
+
+
+def _snippet(text: str, pattern: re.Pattern[str]) -> tuple[tuple[str, bool], ...]:
+    """Return the text around the first place where a term stands, what was found told from the rest.
+
+    SQLite's own function for it takes minutes where a long text has a word thousands of times.
+    """
+    folded = text.translate(_FOLDED)
+    first = pattern.search(folded)
+    start = max(0, (first.start() if first else 0) - _AROUND)
+    end = min(len(text), (first.end() if first else 0) + 2 * _AROUND)
+    if start:
+        start = max(start, folded.find(" ", start, start + _AROUND) + 1)
+    pieces: list[tuple[str, bool]] = [("…", False)] if start else []
+    at = start
+    for match in pattern.finditer(folded, start, end):
+        pieces += [(text[at : match.start()], False), (text[match.start() : match.end()], True)]
+        at = match.end()
+    pieces += [(text[at:end], False), ("…" if end < len(text) else "", False)]
+    return tuple((shown, is_match) for piece, is_match in pieces if (shown := piece.replace(_BESIDE_IDEOGRAPH, "")))

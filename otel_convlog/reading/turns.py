@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from otel_convlog.reading.conversations import ConversationSummary
 
 
+# In the order in which a place has them.
+_COLUMNS = (
+    "turn_id, offset, length, started_at, updated_at, client_model, upstream_model, backend, duration_ms,"
+    " first_token_ms, input_tokens, output_tokens, evidence, stream, error, complete"
+)
+
+
 @dataclass(frozen=True)
 class TurnPlace:
     """Where a turn stands, and what the catalog says of it.
@@ -38,13 +45,13 @@ class TurnPlace:
     client_model: str
     upstream_model: str
     backend: str
-    stream: bool
     duration_ms: float
     first_token_ms: float | None
     input_tokens: int | None
     output_tokens: int | None
-    error: bool
     evidence: str
+    stream: bool
+    error: bool
     complete: bool
 
     def read(self) -> dict[str, Json]:
@@ -67,7 +74,7 @@ def places_of(directory: Path, conversation: ConversationSummary) -> list[TurnPl
         for path in conversation.files:
             name = path.relative_to(directory).as_posix()
             _renew(directory, catalog, path, name)
-            rows = catalog.query("SELECT * FROM turns WHERE file = ? ORDER BY offset", (name,))
+            rows = catalog.query(f"SELECT {_COLUMNS} FROM turns WHERE file = ? ORDER BY offset", (name,))  # noqa: S608  our own names
             places += [_place(path, len(places) + number, row) for number, row in enumerate(rows, 1)]
     return places
 
@@ -89,7 +96,5 @@ def _renew(directory: Path, catalog: Catalog, path: Path, name: str) -> None:
 
 
 def _place(path: Path, number: int, row: sqlite3.Row) -> TurnPlace:
-    values = {name: row[name] for name in row.keys() if name not in ("file", "route")}  # noqa: SIM118  a row is no dict
-    for name in ("stream", "error", "complete"):
-        values[name] = bool(values[name])
-    return TurnPlace(number=number, path=path, **values)
+    # A row's columns are a place's fields, in their order, from `turn_id` on.
+    return TurnPlace(number, path, *row[:-3], *map(bool, row[-3:]))

@@ -96,6 +96,7 @@ _logger = logging.getLogger(__name__)
 # for ever, so one lock of ours is around all that we do with it, and a fork waits for that.
 _lock = threading.Lock()
 _LOCK_S = 1.0  # a signal's handler may find the lock held by the very thread that it interrupts
+_READER_S = 10.0  # that who only reads waits for either: no turn waits for him
 _catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
 
 
@@ -117,17 +118,18 @@ class Catalog:
     Args:
         directory: The log's directory.
         for_writing: Whether the directory is made where there is none.
-        patience_s: How long to wait for other processes.
+        patience_s: How long to wait for other processes; where nothing is said, longer where nothing is written.
         access: Who may read it, where it is made.
     """
 
     def __init__(
-        self, directory: Path, *, for_writing: bool = False, patience_s: float = _BUSY_S, access: Access = OWNER
+        self, directory: Path, *, for_writing: bool = False, patience_s: float | None = None, access: Access = OWNER
     ) -> None:
         self._access = access
         self.path = directory / FILE_NAME
         self._for_writing = for_writing
-        self._patience_s = patience_s
+        self._patience_s = patience_s if patience_s is not None else _BUSY_S if for_writing else _READER_S
+        self._lock_s = _LOCK_S if for_writing else _READER_S
         self._pause_s = _SHORTEST_PAUSE_S
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -196,7 +198,7 @@ class Catalog:
         Returns:
             Whether that was done; not where another process reads or writes all the time.
         """
-        if not _lock.acquire(timeout=_LOCK_S):
+        if not _lock.acquire(timeout=self._lock_s):
             return False
         try:
             connection = self._open()
@@ -237,7 +239,7 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        if _lock.acquire(timeout=_LOCK_S):
+        if _lock.acquire(timeout=self._lock_s):
             try:
                 self.disconnect()
             finally:
@@ -246,7 +248,7 @@ class Catalog:
     @contextmanager
     def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
         """Give the connection for one transaction, or None where there is none; an error of SQLite's ends here."""
-        if not _lock.acquire(timeout=_LOCK_S):
+        if not _lock.acquire(timeout=self._lock_s):
             yield None
             return
         try:
@@ -366,12 +368,15 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
 
 
 def _settle_schema(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-    connection.execute("COMMIT")
+    if version == 0:  # only then: who reads does not wait for those who write
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            version = VERSION
+        connection.execute("COMMIT")
     if version > VERSION:
         raise sqlite3.OperationalError(f"it is of version {version}, and this release writes {VERSION}")
     if version != 0 and version < VERSION:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otel_convlog.viewer.chosen import ChosenTurn
     from otel_convlog.viewer.parts import ShownMessage, ShownPart
 
-MOST_TURNS = 10  # of one window
+MOST_TURNS = 8  # of one window
 _MOST_BYTES = 4_000_000  # of a window's turns in their files; at least one turn is shown, however long it is
 _LONGEST_ERROR = 20_000  # characters
 

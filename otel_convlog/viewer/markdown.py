@@ -40,7 +40,7 @@ _LANGUAGE = re.compile(
     r"|powershell|py|python|python3|ruby|rust|scala|sh|shell|sql|swift|toml|ts|tsx|typescript|xml|yaml|yml|zsh",
     re.IGNORECASE,
 )
-_DEEPEST = 20  # lists and quotations in one another; the parser leaves out what is deeper
+_DEEPEST = 20  # lists and quotations in one another that are laid out
 
 
 def to_html(text: str) -> Markup:
@@ -49,7 +49,7 @@ def to_html(text: str) -> Markup:
     if len(text) <= LONGEST:
         parser = _parser()
         tokens = parser.parse(text)
-        if all(token.level < _DEEPEST for token in tokens):
+        if all(token.level < _DEEPEST for token in tokens):  # the parser leaves out what is far deeper
             # The renderer escapes; what the rules below add is escaped there.
             return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704  as said above
     return Markup('<pre class="plain">{}</pre>').format(text)
@@ -80,7 +80,7 @@ def is_link(address: str) -> bool:
 
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": False, "maxNesting": _DEEPEST})
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "linkify": False, "maxNesting": 2 * _DEEPEST})
     parser.enable(["table", "strikethrough"])
     # Which addresses are let through is decided by the rules below, where links and pictures are told apart.
     parser.validateLink = lambda url: is_link(url) or is_picture(url)  # type: ignore[method-assign]

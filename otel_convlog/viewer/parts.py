@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from otel_convlog.reading.messages import Message, Part
 
-MOST_MESSAGES = 200  # of one turn that are shown; likewise parts of one message
+MOST_MESSAGES = 100  # of one turn that are shown; likewise parts of one message
 _SHOWN = 20_000  # characters of a text that a page has; the rest is behind an address of its own
 _FOLDED_FROM = 3_000  # characters, or
 _FOLDED_LINES = 40

@@ -256,8 +256,8 @@ def _malformed(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
     wrong: tuple[Any, ...] = (None, "text", 7, [], {}, [None, 1, "x", [[]], {"role": 3, "content": {"type": []}}])
     for place in _places(fields, 4):
         for number, value in enumerate(wrong):
-            if len(place) > 1 and number % 3 != len(place) % 3:  # some of them, or there would be thousands
-                continue
+            if len(place) > 1 and number != (len(place) + len(str(place))) % len(wrong):
+                continue  # one of them, or there would be thousands
             if len(place) == 1 and place[0] in ("upstream_events", "client_events", "trace", "attributes"):
                 continue  # a record has lists and objects there; files may have anything: `_foreign_files`
             yield _with(fields, place, value)

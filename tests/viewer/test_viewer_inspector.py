@@ -247,7 +247,7 @@ def test_a_long_text_is_folded_with_its_size_and_can_be_had_whole(odd_page: Page
 
 def test_a_path_and_a_value_are_copied_from_the_tree(odd_page: Page, odd: Viewer) -> None:
     odd_page.goto(f"{odd.url}/conversation/long?turn=2&tab=raw")
-    leaf = odd_page.locator(".node[data-pointer='/duration_ms'] .leaf")
+    leaf = odd_page.locator(".node[data-pointer='/duration_ms']")
     leaf.hover()
     leaf.get_by_label("Copy the path of duration_ms").click()
     odd_page.wait_for_function("navigator.clipboard.readText().then((text) => text === '/duration_ms')")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STEP = 200  # children that are shown together
 _BUDGET = 300  # nodes of one answer that are written out; the others are fetched when they are opened
 _OPEN_LEVELS = 2
+_DEEPEST = 40  # levels of one answer; what is deeper is fetched when it is opened
 _LONGEST_TEXT = 2_000  # characters of a value in the tree
 _MOST_FOUND = 200
 _MOST_LOOKED_AT = 2_000_000  # values
@@ -157,7 +158,7 @@ def _node(value: Json, key: str | int | None, pointer: str, depth: int, budget: 
         node = Node(key, pointer, kind, "", len(value), is_open=depth < _OPEN_LEVELS)
         if not value:
             node.children = []
-        elif node.is_open or len(value) <= budget.left // 4:
+        elif node.is_open or (depth < _DEEPEST and len(value) <= budget.left // 4):
             _fill(node, value, 0, depth, budget)
         return node
     if not isinstance(value, str):

@@ -289,11 +289,11 @@ def _oversized() -> Iterator[dict[str, Any]]:
     for _ in range(900):  # what a reader of JSON still takes
         deep = [deep]
     yield asked("x" * 50_000_000)
-    yield asked("a line of text\n" * 1_000_000)
+    yield asked("a line of text\n" * 200_000)
     yield asked("# heading\n\n- item **bold** `code` [x](http://a.example)\n" * 20_000)
-    yield asked("<script>alert(1)</script>" * 200_000)
+    yield asked("<script>alert(1)</script>" * 40_000)
     yield asked([{"type": "text", "text": f"part {number}"} for number in range(50_000)])
-    yield asked([{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 20_000_000}}])
+    yield asked([{"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 9_000_000}}])
     yield asked(deep)
     yield {
         "client_request": {"messages": [{"role": "user", "content": str(number)} for number in range(20_000)]},

@@ -48,11 +48,9 @@ function insert(link, fragment) {
   const height = document.documentElement.scrollHeight;
   const top = window.scrollY;
   const loads = fragment.querySelectorAll(".load");
-  const turns = fragment.querySelectorAll(".turn");
   link.replaceWith(fragment);
   if (before) window.scrollTo({ top: top + document.documentElement.scrollHeight - height, behavior: "instant" });
   loads.forEach((element) => inView.observe(element));
-  turns.forEach((element) => reading.observe(element));
 }
 
 const inView = new IntersectionObserver(
@@ -75,19 +73,31 @@ function reserve() {
 
 /* ---- which turn is being read ---- */
 
-let settled = true; // false while the page scrolls to a turn that was chosen
-const reading = new IntersectionObserver(
-  (entries) => {
-    if (!settled || tab !== "rendered") return;
-    const entry = entries.find((one) => one.isIntersecting);
-    if (entry) choose(entry.target.dataset.turn, { scroll: false, push: false });
-  },
-  { rootMargin: "-110px 0px -75% 0px" },
-);
+// Only what people scroll themselves: a turn that was chosen stays chosen where it cannot be brought to the top.
+let scrolls = false;
+const SCROLLING_KEYS = new Set(["PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown", " "]);
+const itself = () => (scrolls = true);
+addEventListener("wheel", itself, { passive: true });
+addEventListener("touchmove", itself, { passive: true });
+addEventListener("keydown", (event) => SCROLLING_KEYS.has(event.key) && itself());
+addEventListener("pointerdown", (event) => event.target === document.documentElement && itself()); // the scroll bar
+
+const READING_LINE = 160; // pixels from the window's top
+let looking = false;
+
+addEventListener("scroll", () => {
+  if (!scrolls || looking || tab !== "rendered") return;
+  looking = true;
+  requestAnimationFrame(() => {
+    looking = false;
+    const turns = [...panel.querySelectorAll(".turn")];
+    const read = turns.findLast((one) => one.getBoundingClientRect().top <= READING_LINE) ?? turns[0];
+    if (read) choose(read.dataset.turn, { scroll: false, push: false });
+  });
+}, { passive: true });
 
 function watch() {
   panel.querySelectorAll(".load").forEach((element) => inView.observe(element));
-  panel.querySelectorAll(".turn").forEach((element) => reading.observe(element));
 }
 
 /* ---- choosing ---- */
@@ -120,6 +130,7 @@ function address(turn, name) {
 async function choose(turn, { name = tab, scroll = true, push = true } = {}) {
   const isOther = turn !== chosen || name !== tab;
   const sameTab = name === tab;
+  if (scroll) scrolls = false;
   chosen = turn;
   tab = name;
   if (isOther) history[push ? "pushState" : "replaceState"]({ turn, tab }, "", address(turn, name));
@@ -159,9 +170,8 @@ function panelsOf(turn, entry) {
 }
 
 function show(turn) {
-  settled = false;
+  scrolls = false;
   articleOf(turn)?.scrollIntoView({ block: "start", behavior: "instant" });
-  requestAnimationFrame(() => requestAnimationFrame(() => (settled = true)));
 }
 
 /** Choose a turn by its number; its part of the rail is loaded first. */

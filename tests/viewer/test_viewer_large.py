@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_helpers import answered
+from large_conversation import write_large
 from playwright.sync_api import expect
-from store_helpers import make_turn
-from viewer_process import viewing
+from viewer_process import most_memory, viewing
 from watched import watched_page
-
-from otel_convlog.store import ConversationStore, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser
 
-    from otel_convlog.jsontext import Json
-
-_TURNS = 3_000
 _MOST_BYTES = 200_000_000  # of memory
-_SYSTEM = "You follow these rules. " * 2_500  # 60 KB, as coding agents have it
-_COMPACTED_AFTER = 300  # turns, of which the client then sends no more
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A dialogue whose client sends its history with every request."""
     directory = tmp_path_factory.mktemp("large")
-    store = ConversationStore(directory)
-    messages: list[Json] = []
-    for first in range(1, _TURNS + 1, 100):
-        turns = []
-        for number in range(first, first + 100):
-            if number % _COMPACTED_AFTER == 1:
-                messages = [{"role": "system", "content": _SYSTEM}]
-            messages.append({"role": "user", "content": f"question {number}"})
-            request: Json = {"model": "gpt-5", "messages": [*messages]}
-            turns.append(make_turn(number, request, client_response=answered(f"answer {number}")))
-            messages.append({"role": "assistant", "content": f"answer {number}"})
-        path = store.path_of(turns[0])
-        store.write(path, [render(turn) for turn in turns])
-    store.close()
+    path = write_large(directory)
     assert path.stat().st_size > 250_000_000
     yield directory
     path.unlink()
-
-
-def _most_memory(process_id: int) -> int:
-    """The most bytes that a process had in memory, as Linux counts them."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system says there how much memory was used")
@@ -87,4 +57,4 @@ def test_it_is_read_in_little_memory_and_loaded_as_it_is_looked_at(large: Path, 
         page.get_by_role("textbox", name="Turn").fill("7")
         page.keyboard.press("Enter")
         expect(page.locator(".rail a[data-number='7']")).to_have_attribute("aria-current", "true")
-        assert _most_memory(viewer.process_id) < _MOST_BYTES
+        assert most_memory(viewer.process_id) < _MOST_BYTES

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _STOP_S = 20
 
@@ -53,3 +54,10 @@ def viewing(directory: Path, *options: str) -> Iterator[Viewer]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+
+
+def most_memory(process_id: int) -> int:
+    """The most bytes that a process had in memory, as Linux counts them."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024

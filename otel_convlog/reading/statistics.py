@@ -98,6 +98,41 @@ class _Sums:
         if first is not None:
             self.first_tokens.append(first)
 
+    def add_all(self, other: _Sums) -> None:
+        """Take the turns of another group."""
+        self.turns += other.turns
+        self.errors += other.errors
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.durations += other.durations
+        self.first_tokens += other.first_tokens
+
+
+class CountedTurns:
+    """Turns that were counted once, to be told of by any of their groups.
+
+    Args:
+        by: Names of `GROUPS`, by which they were counted.
+        cells: The sums, by the values of these.
+    """
+
+    def __init__(self, by: Sequence[str], cells: dict[tuple[str, ...], _Sums]) -> None:
+        self._by = tuple(by)
+        self._cells = cells
+
+    def by(self, *names: str) -> list[Statistics]:
+        """Return the figures by some of the names, in the order of their values; by none of all turns together."""
+        places = [self._by.index(name) for name in names]
+        sums: defaultdict[tuple[str, ...], _Sums] = defaultdict(_Sums)
+        for key, cell in self._cells.items():
+            sums[tuple(key[place] for place in places)].add_all(cell)
+        return [_statistics(dict(zip(names, key, strict=True)), found) for key, found in sorted(sums.items())]
+
+    def only(self, name: str, value: str) -> CountedTurns:
+        """Return those that have a value by one of the names."""
+        place = self._by.index(name)
+        return CountedTurns(self._by, {key: cell for key, cell in self._cells.items() if key[place] == value})
+
 
 def count_turns(
     directory: Path,
@@ -111,6 +146,11 @@ def count_turns(
         by: Names of `GROUPS`; none for all together.
         filters: Which turns; all where nothing is said.
     """
+    return counted_turns(directory, by, filters).by(*by)
+
+
+def counted_turns(directory: Path, by: Sequence[str], filters: TurnFilters | None = None) -> CountedTurns:
+    """Count turns in one go, to look at them by several of their groups. The arguments are those of `count_turns`."""
     filters = filters or TurnFilters()
     wanted = (
         ("started_at >= ?", filters.since),
@@ -131,7 +171,7 @@ def count_turns(
             cursor.row_factory = None  # plain tuples: there may be hundreds of thousands
             for row in cursor.execute(statement, [value for _, value in wanted if value is not None]):
                 sums[row[: len(by)]].add(*row[len(by) :])
-    return [_statistics(dict(zip(by, key, strict=True)), found) for key, found in sorted(sums.items())]
+    return CountedTurns(by, sums)
 
 
 def _statistics(group: dict[str, str], sums: _Sums) -> Statistics:

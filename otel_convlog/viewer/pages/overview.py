@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from otel_convlog.reading.statistics import Percentiles, Statistics, TurnFilters, count_turns
+from otel_convlog.reading.statistics import Percentiles, Statistics, TurnFilters, counted_turns
 from otel_convlog.reading.units import milliseconds
 from otel_convlog.viewer.plots import Series, bar_plot, line_plot
 from otel_convlog.viewer.templates import page
@@ -39,10 +39,10 @@ def _overview(request: Request) -> Response:
     _, length, by = RANGES[chosen]
     model = request.query_params.get("model", "").strip()[:_LONGEST_MODEL]
     since = None if length is None else (datetime.now(timezone.utc) - length).strftime(_FORMATS[by])
-    directory = request.app.state.directory
-    times = count_turns(directory, (by,), TurnFilters(since=since, model=model or None))
-    models = sorted(count_turns(directory, ("model",), TurnFilters(since=since)), key=lambda one: -one.turns)
-    total = count_turns(directory, (), TurnFilters(since=since, model=model or None)) if times else []
+    every = counted_turns(request.app.state.directory, (by, "model"), TurnFilters(since=since))
+    models = sorted(every.by("model"), key=lambda one: -one.turns)
+    shown = every.only("model", model) if model else every
+    times, total = shown.by(by), shown.by()
     return page(
         request,
         "overview.html",

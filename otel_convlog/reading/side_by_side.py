@@ -90,7 +90,7 @@ def _pair(key: str, left: Json, right: Json, depth: int) -> Iterator[Line]:
         for line in text_lines(left, right):
             yield _indented(line, indent + "  ")
         yield _line(f'{indent}"""', f'{indent}"""')
-    elif _is_scalar(left) and _is_scalar(right):
+    elif _is_one_line(left) and _is_one_line(right):
         yield _line(f"{indent}{key}{_text(left)}", f"{indent}{key}{_text(right)}")
     else:
         yield from _one(key, left, depth, "removed")
@@ -157,8 +157,8 @@ def _text(value: Json) -> str:
     return to_json(value).decode("utf-8", "replace").strip()
 
 
-def _is_scalar(value: Json) -> bool:
-    return not isinstance(value, (dict, list)) or not value
+def _is_one_line(value: Json) -> bool:
+    return "\n" not in value if isinstance(value, str) else not value or not isinstance(value, (dict, list))
 
 
 def _same(left: Json, right: Json) -> bool:

@@ -21,7 +21,7 @@ from otel_convlog.store.full_text import forget_texts, has_texts, make_texts
 from otel_convlog.store.reading import read_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from otel_convlog.jsontext import Json
@@ -108,11 +108,14 @@ def search(directory: Path, wanted: str, *, role: str | None = None, limit: int 
     with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
         if connection is not None and has_texts(connection):
             rows = connection.execute(
-                "SELECT c.conversation_id, s.turn_id, t.started_at, s.role, s.text"
-                " FROM said_words JOIN said s ON s.number = said_words.rowid"
-                " JOIN conversations c USING (file) JOIN turns t ON t.file = s.file AND t.turn_id = s.turn_id"
+                # The texts only of those that are shown: what is sorted may be hundreds of thousands.
+                "SELECT c.conversation_id, s.turn_id, found.started_at, s.role, s.text FROM"
+                " (SELECT s.number, t.started_at FROM said_words JOIN said s ON s.number = said_words.rowid"
+                " JOIN turns t ON t.file = s.file AND t.turn_id = s.turn_id"
                 " WHERE said_words MATCH ? AND (? IS NULL OR s.role = ?)"
-                " ORDER BY t.started_at DESC, s.number DESC LIMIT ?",
+                " ORDER BY t.started_at DESC, s.number DESC LIMIT ?) found"
+                " JOIN said s USING (number) JOIN conversations c USING (file)"
+                " ORDER BY found.started_at DESC, s.number DESC",
                 (query, role, role, limit),
             )
             for row in rows:
@@ -155,23 +158,62 @@ def _read_file(directory: Path, catalog: Catalog, file: str, start: int) -> None
     dialogue = Dialogue()
     for turn in _turns_before(directory / file, rows, new):
         dialogue.add(turn)
-    with catalog.transaction() as connection:
-        if connection is not None:
-            _forget_unfinished(connection, file, start)
-    said: list[tuple[str, str, str, str]] = []
+    step = _Step(catalog, file, states[0]["inode"], start)
     for number, row in enumerate(new, 1):
         try:
             turn = read_turn(directory / file, row["offset"], row["length"])
         except (OSError, ValueError):  # it is being replaced; the next search finds it
             return
         for role, text in _said(dialogue.add(turn)):
-            spaced = _spaced(database_text(text))
-            said += [(file, row["turn_id"], role, piece) for piece in _pieces_of(spaced)]
-        while _is_enough(said):
-            said = _keep(catalog, said)
+            step.add(row["turn_id"], role, _spaced(database_text(text)))
         if number % _STEP_TURNS == 0 or number == len(new):
-            _keep(catalog, said, (file, states[0]["inode"], row["offset"] + row["length"]))
-            said = []
+            step.end(row["offset"] + row["length"])
+
+
+class _Step:
+    """Notes the texts of a file, a bounded number at a time.
+
+    Args:
+        catalog: The catalog.
+        file: The file, as the catalog names it.
+        inode: Which file it is.
+        start: Up to where it is known to be read, in bytes.
+    """
+
+    def __init__(self, catalog: Catalog, file: str, inode: str, start: int) -> None:
+        self._catalog = catalog
+        self._file = file
+        self._inode = inode
+        self._start: int | None = start  # until what was noted behind it, by a step that did not end, is forgotten
+        self._texts: list[tuple[str, str, str, str]] = []
+        self._size = 0
+
+    def add(self, turn_id: str, role: str, text: str) -> None:
+        """Note a text; a long one in pieces."""
+        for piece in _pieces_of(text):
+            self._texts.append((self._file, turn_id, role, piece))
+            self._size += len(piece)
+            if self._size >= _STEP_CHARACTERS:
+                self._write(None)
+
+    def end(self, read_to: int) -> None:
+        """Note up to where the file is read with the texts that were added."""
+        self._write(read_to)
+
+    def _write(self, read_to: int | None) -> None:
+        with self._catalog.transaction() as connection:
+            if connection is None:
+                raise NoFullTextError(f"{self._catalog.path} cannot be written")
+            if self._start is not None:
+                _forget_unfinished(connection, self._file, self._start)
+            connection.executemany("INSERT INTO said (file, turn_id, role, text) VALUES (?, ?, ?, ?)", self._texts)
+            if read_to is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO said_to VALUES (?, ?, ?)", (self._file, self._inode, read_to)
+                )
+        self._start = None
+        self._texts.clear()
+        self._size = 0
 
 
 def _forget_unfinished(connection: sqlite3.Connection, file: str, start: int) -> None:
@@ -184,29 +226,6 @@ def _forget_unfinished(connection: sqlite3.Connection, file: str, start: int) ->
             " AND turn_id NOT IN (SELECT turn_id FROM turns WHERE file = ? AND offset < ?)",
             (file, file, start),
         )
-
-
-def _is_enough(said: Sequence[tuple[str, str, str, str]]) -> bool:
-    return sum(len(text) for *_, text in said) >= _STEP_CHARACTERS
-
-
-def _keep(
-    catalog: Catalog,
-    said: Sequence[tuple[str, str, str, str]],
-    read_to: tuple[str, str, int] | None = None,
-) -> list[tuple[str, str, str, str]]:
-    """Keep some texts, or all where it is said how far the file is read with them; return the others."""
-    count, size = 0, 0
-    while count < len(said) and (read_to is not None or size < _STEP_CHARACTERS):
-        size += len(said[count][-1])
-        count += 1
-    with catalog.transaction() as connection:
-        if connection is None:
-            raise NoFullTextError(f"{catalog.path} cannot be written")
-        connection.executemany("INSERT INTO said (file, turn_id, role, text) VALUES (?, ?, ?, ?)", said[:count])
-        if read_to is not None:
-            connection.execute("INSERT OR REPLACE INTO said_to VALUES (?, ?, ?)", read_to)
-    return list(said[count:])
 
 
 def _pieces_of(text: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def test_every_command_prints_what_the_page_says(tmp_path: Path, upstream: str) 
 def test_every_command_and_option_stands_on_the_page() -> None:
     shown = [command for command, _ in commands_of(_DOCUMENT)]
     for name, command in _commands():
-        assert any(re.match(rf"(\w+=\S+ )?otel-convlog {name}\b", line) for line in shown), name
+        assert any(re.match(rf"(?:\w+=\S+ |timeout \d+ )?otel-convlog {name}\b", line) for line in shown), name
         for parameter in command.params:
             for option in parameter.opts if parameter.param_type_name == "option" else ():
                 if option.startswith("--"):

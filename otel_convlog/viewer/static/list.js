@@ -12,7 +12,7 @@ const status = document.querySelector('main [role="status"]');
 /* ---- search ---- */
 
 const TYPING_MS = 150;
-const AGAIN_MS = 700;
+const AGAIN_MS = 2000;
 let typing;
 let request;
 

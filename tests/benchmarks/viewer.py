@@ -65,7 +65,7 @@ def measure_search(page: Page, viewer: Viewer) -> None:
     for name in ("first", "second"):
         started = perf_counter()
         page.goto(f"{viewer.url}/?q=question")
-        page.wait_for_selector("#results mark")
+        page.wait_for_selector("#results mark", timeout=300_000)
         seen = perf_counter() - started
         while page.locator("[data-again]").count():
             page.wait_for_timeout(50)

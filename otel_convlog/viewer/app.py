@@ -59,6 +59,8 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
             UnknownTurnError: _not_found,
             NoSuchPlaceError: _not_found,
             FileNotFoundError: _not_found,  # what was there when it was looked up has been removed since
+            OSError: _unreadable,
+            ValueError: _unreadable,  # it stands no more where it did, or is no JSON
         },
         lifespan=_lifespan,
     )
@@ -87,3 +89,7 @@ def _static(request: Request) -> Response:
 
 def _not_found(request: Request, _: Exception) -> Response:
     return page(request, "not_found.html", 404)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    return page(request, "unreadable.html", 500, error=str(error))

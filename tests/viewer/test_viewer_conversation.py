@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -223,3 +224,23 @@ def test_it_can_be_read_on_a_phone(browser: Browser, viewer: Viewer) -> None:
         ):
             page.goto(viewer.url + path)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_a_damaged_turn_says_so_and_takes_no_other_with_it(browser: Browser, tmp_path: Path) -> None:
+    write(tmp_path, *(make_turn(number, asked(f"question {number}")) for number in (1, 2, 3)))
+    with viewing(tmp_path) as viewer, watched_page(browser, allowed=("500",)) as page:
+        page.goto(viewer.address)
+        page.wait_for_url(f"{viewer.url}/")
+        (path,) = tmp_path.glob("*/c.json")
+        status = path.stat()
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b'"question 2"', b'"question 2 '))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # so that nothing but reading it can tell
+        page.goto(f"{viewer.url}/conversation/c?turn=3&tab=raw")
+        expect(page.locator(".tree")).to_contain_text("client_request")
+        page.keyboard.press("k")
+        expect(page.locator("#panel")).to_contain_text("Could not be loaded: 500")
+        page.keyboard.press("k")
+        expect(page.locator(".tree")).to_contain_text("client_request")
+        page.goto(f"{viewer.url}/conversation/c?turn=2&tab=raw")
+        expect(page.locator("main")).to_contain_text("otel-convlog verify")

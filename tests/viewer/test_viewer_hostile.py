@@ -106,6 +106,14 @@ def test_nothing_that_was_logged_runs_in_any_tab(hostile_page: Page, hostile: Vi
         _look(hostile_page, f"{hostile.url}/conversation/poisoned-{protocol}?turn={turn}&tab={tab}")
 
 
+@pytest.mark.parametrize("protocol", _PROTOCOLS)
+def test_a_picture_that_stands_in_a_message_is_shown(hostile_page: Page, hostile: Viewer, protocol: str) -> None:
+    hostile_page.goto(f"{hostile.url}/conversation/poisoned-{protocol}?turn=1")
+    picture = hostile_page.locator("#turn-1 .media img")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 1
+
+
 def test_nothing_that_was_logged_runs_in_the_list_the_search_and_the_overview(
     hostile_page: Page, hostile: Viewer
 ) -> None:

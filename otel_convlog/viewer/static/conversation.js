@@ -37,8 +37,18 @@ async function load(element) {
     }
   } catch (error) {
     delete element.dataset.loading;
-    status.textContent = `Could not be loaded: ${error.message}`;
+    failed(element, error);
   }
+}
+
+/** Say in the place of something why it is not there. */
+function failed(place, error) {
+  const message = document.createElement("p");
+  message.className = "tag bad";
+  message.textContent = `Could not be loaded: ${error.message}`;
+  if (place.matches("details")) place.append(message);
+  else place.replaceChildren(message);
+  status.textContent = message.textContent;
 }
 
 /** Put turns in the place of the link to them; what is being read stays where it is. */
@@ -159,7 +169,7 @@ async function showPanel(turn, name) {
     if (name === "rendered") show(turn);
     else if (panel.getBoundingClientRect().top < 0) panel.scrollIntoView({ behavior: "instant" });
   } catch (error) {
-    if (number === asked) status.textContent = `Could not be loaded: ${error.message}`;
+    if (number === asked) failed(panel, error);
   } finally {
     if (number === asked) panel.removeAttribute("aria-busy");
   }

@@ -10,7 +10,7 @@ import pytest
 
 from otel_convlog.reading.legs import curl_of, url_of
 
-_HARM = "'; touch /tmp/owned #$(touch x)`touch y`\n\\ \"&&\u202e"
+_HARM = "'; touch owned #$(touch x)`touch y`\n\\ \"&&\u202e"
 
 
 def _turn(headers: dict[str, Any], body: Any) -> dict[str, Any]:

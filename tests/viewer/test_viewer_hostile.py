@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
     from viewer_process import Viewer
 
+pytestmark = pytest.mark.crash
 _MOST_BYTES = 6_000_000  # of any page, whatever is in the turn
 _PROTOCOLS = ("chat", "messages", "responses", "gemini")
 # What a page may hold of elements and attributes that could do harm: none.

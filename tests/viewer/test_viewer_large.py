@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+pytestmark = pytest.mark.crash
 _MOST_BYTES = 200_000_000  # of memory
 
 

@@ -24,9 +24,18 @@ def format_datetime(time: datetime) -> str:
     return time.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
+def parse_time(formatted: str) -> datetime:
+    """Read a time as the log has it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return datetime.fromisoformat(formatted.replace("Z", "+00:00"))
+
+
 def earlier(formatted: str, by: timedelta) -> str:
     """Return the formatted time that lies so much before a formatted one; the time itself where it is none of ours."""
     try:
-        return format_datetime(datetime.fromisoformat(formatted.replace("Z", "+00:00")) - by)
+        return format_datetime(parse_time(formatted) - by)
     except (ValueError, OverflowError):
         return formatted

@@ -17,7 +17,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 from recorded_spans import SPANS, load
 
 import otel_convlog
-from otel_convlog import ConversationSpanExporter, ConversationSpanProcessor
+from otel_convlog import ConversationSpanExporter, ConversationSpanProcessor, open_turns
 from otel_convlog.assembly import waiting
 from otel_convlog.assembly.assembler import TICK_S
 
@@ -84,6 +84,13 @@ class Traced:
     def turns(self) -> list[dict[str, Any]]:
         self.provider.shutdown()
         return self.written()
+
+
+@pytest.fixture(autouse=True)
+def _no_other_turns() -> None:
+    """Calls wait for turns that ended in this process in the last seconds, those of other modules' tests too."""
+    open_turns._open.clear()
+    open_turns._ended.clear()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from otel_convlog.store import (
     reindex,
     render,
 )
-from otel_convlog.store.catalog import FILE_NAME, _use_wal
+from otel_convlog.store.catalog_database import FILE_NAME, _use_wal
 from otel_convlog.store.entries import describe
 
 if TYPE_CHECKING:

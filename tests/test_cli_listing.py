@@ -14,7 +14,7 @@ from cli_helpers import DAY_NS, answered, asked, objects, run, write
 from store_helpers import _START_NS, make_turn
 
 from otel_convlog.cli import progress
-from otel_convlog.store.catalog import FILE_NAME
+from otel_convlog.store.catalog_database import FILE_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

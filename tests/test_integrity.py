@@ -24,7 +24,7 @@ import otel_convlog
 from otel_convlog import ConversationSpanExporter
 from otel_convlog.integrity import KINDS, repair_log, verify_log
 from otel_convlog.store import read_document, reindex
-from otel_convlog.store.catalog import FILE_NAME
+from otel_convlog.store.catalog_database import FILE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -237,7 +237,11 @@ def test_a_container_that_changes_while_it_is_encoded_does_no_harm() -> None:
     assert (result.returncode, result.stdout) == (0, "alive\n")
 
 
-@pytest.mark.parametrize("value", [_Unprintable(), [_Unprintable()], _Broken(a=1), {"k": _Broken(a=1)}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [_Unprintable(), [_Unprintable()], _Broken(a=1), {"k": _Broken(a=1)}],
+    ids=["object", "in an array", "mapping", "in an object"],
+)
 def test_an_object_that_cannot_be_read_does_not_take_the_rest_with_it(value: object) -> None:
     back = json.loads(to_json({"kept": 1, "broken": value}))
     assert back["kept"] == 1

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.integrity.problem import Problem
-from otel_convlog.store.catalog import FILE_NAME, VERSION
+from otel_convlog.store.catalog_database import FILE_NAME, VERSION
 from otel_convlog.store.evidence import MOST_DAYS, MOST_TURNS
 from otel_convlog.store.locked_file import Stamp
 from otel_convlog.times import format_datetime

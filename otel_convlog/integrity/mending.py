@@ -16,7 +16,8 @@ from otel_convlog.integrity.turn_checks import KEYS, OPTIONAL_KEYS, TURN_ID
 from otel_convlog.integrity.verification import leftovers, verify_log
 from otel_convlog.jsontext import from_any_json, to_indented_json
 from otel_convlog.store import document
-from otel_convlog.store.catalog import FILE_NAME, Catalog
+from otel_convlog.store.catalog import Catalog
+from otel_convlog.store.catalog_database import FILE_NAME
 from otel_convlog.store.layout import conversation_path, is_conversation_file, is_day
 from otel_convlog.store.locked_file import replacement_file
 from otel_convlog.store.reading import index_file, reindex

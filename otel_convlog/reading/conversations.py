@@ -145,7 +145,7 @@ def find_one(directory: Path, filters: Filters, conversation_id: str) -> Convers
     statement, values = _statement(filters, "updated", ascending=False, conversation_id=conversation_id)
     with closing(Catalog(directory)) as catalog, catalog.transaction("BEGIN") as connection:
         if connection is not None and connection.execute(statement, values).fetchone() is not None:
-            return _summary(directory, connection, conversation_id)
+            return _summary(directory, connection, database_text(conversation_id))
     return None
 
 

@@ -135,14 +135,10 @@ def _window(keys: Sequence[bytes], known: bytes) -> tuple[int, int]:
 
     That they lead to the end of what is known tells it from a history that was edited.
     """
-    first = next(filter(None, keys), b"")
-    start = known.find(first) if first else -1
-    while start >= 0:
-        if start % _KEY_BYTES == 0:
-            count, length = _beginning(keys, known[start:])
-            if start + length == len(known):
-                return count, len(known)
-        start = known.find(first, start + 1)
+    asked = b"".join(keys)
+    for start in range(max(0, len(known) - len(asked)), len(known), _KEY_BYTES):
+        if asked.startswith(known[start:]):
+            return _beginning(keys, known[start:])[0], len(known)
     return 0, 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import unicodedata
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -94,7 +94,8 @@ def search(directory: Path, wanted: str, *, role: str | None = None, limit: int 
 
     Args:
         directory: The log's directory, its texts up to date.
-        wanted: Words that must all be in a message; ``"some words"`` in this order, ``begin*`` a word's beginning.
+        wanted: Words that must all be in a message (of a very long one, in the same 200,000 characters);
+            ``"some words"`` in this order, ``begin*`` a word's beginning.
         role: ``user`` or ``assistant``; None for both.
         limit: How many at most.
 
@@ -156,8 +157,9 @@ def _read_file(directory: Path, catalog: Catalog, file: str, start: int) -> None
     if not states:
         return
     dialogue = Dialogue()
-    for turn in _turns_before(directory / file, rows, new):
-        dialogue.add(turn)
+    with suppress(OSError, ValueError):  # it cannot be read; then the next one's history counts as new
+        for turn in _turns_before(directory / file, rows, new):
+            dialogue.add(turn)
     step = _Step(catalog, file, states[0]["inode"], start)
     for number, row in enumerate(new, 1):
         try:
@@ -167,7 +169,7 @@ def _read_file(directory: Path, catalog: Catalog, file: str, start: int) -> None
         for role, text in _said(dialogue.add(turn)):
             step.add(row["turn_id"], role, _spaced(database_text(text)))
         if number % _STEP_TURNS == 0 or number == len(new):
-            step.end(row["offset"] + row["length"])
+            step.write(read_to=row["offset"] + row["length"])
 
 
 class _Step:
@@ -194,13 +196,10 @@ class _Step:
             self._texts.append((self._file, turn_id, role, piece))
             self._size += len(piece)
             if self._size >= _STEP_CHARACTERS:
-                self._write(None)
+                self.write()
 
-    def end(self, read_to: int) -> None:
-        """Note up to where the file is read with the texts that were added."""
-        self._write(read_to)
-
-    def _write(self, read_to: int | None) -> None:
+    def write(self, read_to: int | None = None) -> None:
+        """Write what was noted; and up to where the file is read with it, where that is the end of a turn."""
         with self._catalog.transaction() as connection:
             if connection is None:
                 raise NoFullTextError(f"{self._catalog.path} cannot be written")

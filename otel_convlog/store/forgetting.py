@@ -13,7 +13,8 @@ from otel_convlog.jsontext import from_any_json
 from otel_convlog.redaction.headers import sanitize_headers
 from otel_convlog.request_fields import RequestField, text_of
 from otel_convlog.store import commit, document
-from otel_convlog.store.catalog import FILE_NAME, Catalog
+from otel_convlog.store.catalog import Catalog
+from otel_convlog.store.catalog_database import FILE_NAME
 from otel_convlog.store.directory_key import DirectoryKey
 from otel_convlog.store.evidence import forget_conversation, forget_turns
 from otel_convlog.store.locked_file import shared_file

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from datetime import datetime, timezone
+from datetime import timezone
 from json import JSONDecoder
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ import orjson
 from otel_convlog.jsontext import exact_int, from_any_json, to_indented_json
 from otel_convlog.store import document
 from otel_convlog.store.locked_file import replacement_file
-from otel_convlog.times import TIME_PATTERN, format_datetime
+from otel_convlog.times import TIME_PATTERN, format_datetime, parse_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,7 @@ def time_of(*candidates: Json, default: str) -> str:
         if TIME_PATTERN.fullmatch(candidate):
             return candidate
         try:
-            time = datetime.fromisoformat(candidate.replace("Z", "+00:00"))
+            time = parse_time(candidate)
             time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
             return format_datetime(time)
         except (ValueError, OverflowError):

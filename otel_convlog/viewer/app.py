@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+
+_logger = logging.getLogger(__name__)
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _FOR_EVER = "private, max-age=31536000, immutable"  # the address has a digest of what is there
@@ -92,4 +95,5 @@ def _not_found(request: Request, _: Exception) -> Response:
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
+    _logger.warning("%s cannot be shown", request.url.path, exc_info=error)
     return page(request, "unreadable.html", 500, error=str(error))

@@ -47,7 +47,7 @@ class ChosenTurn:
 
 
 def choose(directory: Path, conversation_id: str, which: str = "") -> ChosenTurn:
-    """Find a turn by its id or its number, from the end where that is negative; the last where nothing is said.
+    """Find a turn by its id or its number, from the end where that is negative; the first where nothing is said.
 
     Raises:
         UnknownConversationError: There is no such conversation.
@@ -57,7 +57,7 @@ def choose(directory: Path, conversation_id: str, which: str = "") -> ChosenTurn
     places = places_of(directory, conversation)
     if not places:
         raise UnknownConversationError(f"no turn of {conversation_id} is left")
-    return ChosenTurn(conversation, places, _place(places, which or "-1"))
+    return ChosenTurn(conversation, places, _place(places, which or "1"))
 
 
 def _place(places: list[TurnPlace], which: str) -> TurnPlace:

@@ -15,14 +15,14 @@ from otel_convlog.viewer.parts import MOST_MESSAGES, results_of, show_messages, 
 from otel_convlog.viewer.templates import render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_convlog.jsontext import Json
     from otel_convlog.reading.dialogue import NewOfTurn
     from otel_convlog.reading.messages import Message
     from otel_convlog.reading.turns import TurnPlace
     from otel_convlog.viewer.chosen import ChosenTurn
-    from otel_convlog.viewer.parts import ShownMessage, ShownPart
+    from otel_convlog.viewer.parts import Of, ShownMessage, ShownPart
 
 MOST_TURNS = 8  # of one window
 _MOST_BYTES = 4_000_000  # of a window's turns in their files; at least one turn is shown, however long it is
@@ -69,26 +69,23 @@ def window_from(
         always: Up to this one, in any case.
         last: At most up to this one.
     """
+    return _fitting(places[first - 1 : last], always=always)
+
+
+def window_until(places: Sequence[TurnPlace], last: int) -> list[TurnPlace]:
+    """Return the turns up to one, as many as one window holds."""
+    return _fitting(reversed(places[:last]))[::-1]
+
+
+def _fitting(places: Iterable[TurnPlace], *, always: int = 0) -> list[TurnPlace]:
     found: list[TurnPlace] = []
     size = 0
-    for place in places[first - 1 : last]:
+    for place in places:
         size += place.length
         if found and place.number > always and (len(found) >= MOST_TURNS or size > _MOST_BYTES):
             break
         found.append(place)
     return found
-
-
-def window_until(places: Sequence[TurnPlace], last: int) -> list[TurnPlace]:
-    """Return the turns up to one, as many as one window holds."""
-    found: list[TurnPlace] = []
-    size = 0
-    for place in reversed(places[:last]):
-        size += place.length
-        if found and (len(found) >= MOST_TURNS or size > _MOST_BYTES):
-            break
-        found.append(place)
-    return found[::-1]
 
 
 def rendered_panel(chosen: ChosenTurn) -> Markup:
@@ -105,35 +102,60 @@ def window(conversation_id: str, places: Sequence[TurnPlace], wanted: Sequence[T
         for place in places[max(0, first - 2) : last + 1]
         if first <= place.number <= last or place.length <= _MOST_BYTES
     ]
-    shown = [_shown(place, turn, new) for place, turn, new in told(places, read)]
-    for index in range(len(shown) - 1):
-        shown[index], shown[index + 1] = _with_results(shown[index], shown[index + 1])
     text = render(
         "dialogue.html",
         conversation_id=conversation_id,
-        turns=[_with_own_results(turn) for turn in shown if first <= turn.place.number <= last],
+        turns=[turn for turn in shown_turns(places, read) if first <= turn.place.number <= last],
         before=window_until(places, first - 1),
         behind=window_from(places, last + 1),
     )
     return Markup(text)  # noqa: S704  a template's, in which all values are escaped
 
 
+def shown_turns(places: Sequence[TurnPlace], wanted: Sequence[TurnPlace]) -> Iterator[ShownTurn]:
+    """Yield turns, one behind another, as they are shown: what tools gave back stands with the calls.
+
+    Args:
+        places: Of all turns.
+        wanted: Some of them; each is read once.
+    """
+    before: ShownTurn | None = None
+    for place, turn, new in told(places, wanted):
+        current = _shown(place, turn, new)
+        if before is not None:
+            before, current = _with_results(before, current)
+            yield _with_own_results(before)
+        before = current
+    if before is not None:
+        yield _with_own_results(before)
+
+
 def history(conversation_id: str, place: TurnPlace) -> Markup:
     """Return all messages of a turn's request, as the client has sent them."""
     messages = request_messages(place.read().get("client_request"))
-    first, hidden, last = _bounded(messages)
+    first, hidden, last = _bounded(messages, of="request")
     own = results_of([*first, *last], place.number)
     shown, _ = with_results([*first, *last], own)
     text = render("history.html", conversation_id=conversation_id, place=place, messages=shown, hidden=hidden)
     return Markup(text)  # noqa: S704  as above
 
 
-def part_text(places: Sequence[TurnPlace], place: TurnPlace, message: int, part: int) -> str | None:
-    """Return the whole text of a part of what a turn adds, as it was logged; None where there is none."""
-    for _, _, new in told(places, [place]):
-        messages = [*new.system, *new.messages, *new.answers]
-        if message < len(messages) and part < len(messages[message].parts):
-            return messages[message].parts[part].text
+def part_text(places: Sequence[TurnPlace], place: TurnPlace, of: str, message: int, part: int) -> str | None:
+    """Return the whole text of a part of a message, as it was logged; None where there is none.
+
+    Args:
+        places: Of all turns.
+        place: The turn's.
+        of: Which messages are counted, as `ShownMessage` has it.
+        message: The message's number among them.
+        part: The part's number in the message.
+    """
+    if of == "request":
+        messages = request_messages(place.read().get("client_request"))
+    else:
+        messages = [one for _, _, new in told(places, [place]) for one in (*new.system, *new.messages, *new.answers)]
+    if message < len(messages) and part < len(messages[message].parts):
+        return messages[message].parts[part].text
     return None
 
 
@@ -157,13 +179,19 @@ def _error_text(error: Json) -> str:
     return harmless(text[:_LONGEST_ERROR]) + ("…" if len(text) > _LONGEST_ERROR else "")
 
 
-def _bounded(messages: Sequence[Message], start: int = 0) -> tuple[list[ShownMessage], int, list[ShownMessage]]:
+def _bounded(
+    messages: Sequence[Message], start: int = 0, *, of: Of = "added"
+) -> tuple[list[ShownMessage], int, list[ShownMessage]]:
     """Return the first messages, how many are left out in the middle, and the last ones."""
     half = MOST_MESSAGES // 2
     if len(messages) <= MOST_MESSAGES:
-        return show_messages(messages, start), 0, []
+        return show_messages(messages, start, of=of), 0, []
     rest = len(messages) - half
-    return show_messages(messages[:half], start), rest - half, show_messages(messages[rest:], start + rest)
+    return (
+        show_messages(messages[:half], start, of=of),
+        rest - half,
+        show_messages(messages[rest:], start + rest, of=of),
+    )
 
 
 def _with_results(earlier: ShownTurn, later: ShownTurn) -> tuple[ShownTurn, ShownTurn]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from otel_convlog.viewer import inspector, links
 from otel_convlog.viewer.chosen import ChosenTurn
-from otel_convlog.viewer.dialogue import window
+from otel_convlog.viewer.dialogue import shown_turns
 from otel_convlog.viewer.rail import entries
 from otel_convlog.viewer.templates import render
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from otel_convlog.reading.conversations import ConversationSummary
     from otel_convlog.reading.turns import TurnPlace
+    from otel_convlog.viewer.dialogue import ShownTurn
 
 _STYLES = ("base.css", "conversation.css", "code.css", "inspector.css", "export.css")
 _TABS = ("wire", "events", "diff")  # Raw is the file itself
@@ -48,18 +49,21 @@ def page_of(conversation: ConversationSummary, places: list[TurnPlace]) -> Itera
             style_digest=b64encode(sha256(style.encode()).digest()).decode(),
         )
     yield head
-    for place in places:
+    for turn in shown_turns(places, places):
         with links.in_file(places):
-            text = _turn(conversation, places, place)
+            text = _turn(conversation, places, turn)
         yield text
     yield render("export_end.html")
 
 
-def _turn(conversation: ConversationSummary, places: list[TurnPlace], place: TurnPlace) -> str:
-    chosen = ChosenTurn(conversation, places, place)
+def _turn(conversation: ConversationSummary, places: list[TurnPlace], turn: ShownTurn) -> str:
+    chosen = ChosenTurn(conversation, places, turn.place)
     return render(
         "export_turns.html",
-        dialogue=window(conversation.conversation_id, places, [place]),
-        place=place,
+        conversation_id=conversation.conversation_id,
+        turns=[turn],
+        place=turn.place,
+        before=(),
+        behind=(),
         tabs=[(links.TABS[tab], inspector.panel(tab, chosen, {})) for tab in _TABS],
     )

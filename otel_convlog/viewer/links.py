@@ -98,6 +98,6 @@ def rail(conversation_id: str, places: list[TurnPlace], tab: str) -> str:
     return f"{conversation(conversation_id)}/rail/{places[0].number}-{places[-1].number}?tab={tab}"
 
 
-def listing(**filters: str) -> str:
-    """Return the address of the list, with filters."""
-    return f"/?{urlencode(filters)}" if filters else "/"
+def row(conversation_id: str) -> str:
+    """Return the address of a conversation's row in the list, alone."""
+    return f"/row/{quote(_ids.to_string(conversation_id), safe='')}"

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from otel_convlog.reading.recent import Follower
+from otel_convlog.viewer import links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,7 +62,7 @@ class Live:
     @asynccontextmanager
     async def _open(self, page: asyncio.Queue[str | None]) -> AsyncIterator[None]:
         self._pages.add(page)
-        if self._follower is None or self._follower.done():
+        if self._follower is None:
             self._follower = asyncio.create_task(self._follow())
         try:
             yield
@@ -70,17 +71,18 @@ class Live:
 
     async def _follow(self) -> None:
         """Look for new turns while any page wants to know."""
-        follower = await asyncio.to_thread(Follower, self._directory)
+        follower = Follower(self._directory)
         try:
             await asyncio.to_thread(follower.last, 0)
             while self._pages and not self._ended:
                 for turn in await asyncio.to_thread(follower.new):
-                    told = json.dumps({"conversation": turn.conversation_id, "turn": turn.turn_id})
+                    told = json.dumps({"conversation": turn.conversation_id, "row": links.row(turn.conversation_id)})
                     for page in self._pages:
                         _put(page, f"event: turn\ndata: {told}\n\n")
                 await asyncio.sleep(_LOOK_S)
         finally:
-            follower.close()
+            self._follower = None  # at once: a page that opens while this one closes needs another
+            await asyncio.to_thread(follower.close)
 
 
 def _put(page: asyncio.Queue[str | None], message: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from markupsafe import Markup
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from otel_convlog.reading.messages import Message, Part
 
+Of: TypeAlias = Literal["added", "request"]
+
 MOST_MESSAGES = 100  # of one turn that are shown; likewise parts of one message
 _SHOWN = 20_000  # characters of a text that a page has; the rest is behind an address of its own
+_MOST_INDENTED = 3 * _SHOWN
 _FOLDED_FROM = 3_000  # characters, or
 _FOLDED_LINES = 40
 _SUMMARY = 400  # characters of a folded text that are seen
@@ -68,25 +71,28 @@ class ShownMessage:
     Attributes:
         role: Who speaks, in the request's own words.
         side: ``user``, ``assistant``, ``system`` or ``other``: how it is shown.
-        number: Which of its turn's messages this is, from 0 on.
+        of: Which messages of its turn are counted: those that it added, its answers last, or all of its request.
+        number: Which of them this is, from 0 on.
         hidden_parts: How many more parts it has.
     """
 
     role: str
     side: str
+    of: Of
     number: int
     parts: tuple[ShownPart, ...]
     hidden_parts: int = 0
 
 
-def show_messages(messages: Sequence[Message], start: int = 0) -> list[ShownMessage]:
+def show_messages(messages: Sequence[Message], start: int = 0, *, of: Of = "added") -> list[ShownMessage]:
     """Return messages as pages show them.
 
     Args:
         messages: They.
-        start: The number of the first among its turn's.
+        start: The number of the first.
+        of: Among which.
     """
-    return [_message(message, number) for number, message in enumerate(messages, start)]
+    return [_message(message, of, number) for number, message in enumerate(messages, start)]
 
 
 def with_results(
@@ -118,12 +124,12 @@ def results_of(messages: Iterable[ShownMessage], turn_number: int) -> dict[str, 
     }
 
 
-def _message(message: Message, number: int) -> ShownMessage:
+def _message(message: Message, of: Of, number: int) -> ShownMessage:
     parts = tuple(_part(part, index) for index, part in enumerate(message.parts[:MOST_MESSAGES]))
     side = _ROLES.get(message.role, "other")
     if side == "user" and parts and all(part.kind == "result" for part in parts):
         side = "other"  # Anthropic's and Gemini's tools speak as the user
-    return ShownMessage(message.role, side, number, parts, max(0, len(message.parts) - MOST_MESSAGES))
+    return ShownMessage(message.role, side, of, number, parts, max(0, len(message.parts) - MOST_MESSAGES))
 
 
 def _part(part: Part, index: int) -> ShownPart:
@@ -157,5 +163,6 @@ def _html(part: Part) -> Markup:
         value = json_or_none(text)
         if isinstance(value, (dict, list)):
             pretty = to_indented_json(value).decode("utf-8", "replace")
-            return Markup('<pre class="code"><code>{}</code></pre>').format(code_html(pretty, "json"))
+            if len(pretty) <= _MOST_INDENTED:  # what is nested deeply becomes a thousand times as long
+                return Markup('<pre class="code"><code>{}</code></pre>').format(code_html(pretty, "json"))
     return Markup('<pre class="plain">{}</pre>').format(harmless(text))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
+
+from otel_convlog.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,10 +59,6 @@ def entries(places: Sequence[TurnPlace], numbers: range) -> list[Entry]:
 
 def _between_ms(earlier: str, later: str) -> float | None:
     try:
-        return (_time(later) - _time(earlier)).total_seconds() * 1000
+        return (parse_time(later) - parse_time(earlier)).total_seconds() * 1000
     except (ValueError, TypeError):  # none of ours: a file that somebody else has written
         return None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 pytest.register_assert_rewrite("viewer_process", "watched")
 
 from viewer_process import viewing  # noqa: E402  its assertions are to be rewritten
-from watched import watched_page  # noqa: E402  as above
+from watched import let_in  # noqa: E402  as above
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
@@ -43,7 +43,7 @@ def _no_network_proxy() -> None:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs in this thread as long as it is open; other tests have theirs
 def browser() -> Iterator[Browser]:
     chromium = next(filter(None, map(which, _NAMES)), None)
     if chromium is None and not os.environ.get("CI"):
@@ -72,7 +72,5 @@ def viewer(made_log: Path) -> Iterator[Viewer]:
 @pytest.fixture
 def page(browser: Browser, viewer: Viewer) -> Iterator[Page]:
     """A page that has been let in and shows the list; nothing may go wrong on it."""
-    with watched_page(browser) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with let_in(browser, viewer) as page:
         yield page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
-from watched import watched_page
+from watched import let_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -48,9 +48,7 @@ def _check(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_no_page_has_a_serious_fault(browser: Browser, viewer: Viewer, width: int, dark: bool) -> None:
-    with watched_page(browser, width=width, dark=dark) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with let_in(browser, viewer, width=width, dark=dark) as page:
         for name, path in _PAGES.items() if width > 1_000 and not dark else _OTHERWISE.items():
             page.goto(viewer.url + path)
             _check(page, f"{name}-{width}{'-dark' if dark else ''}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli_helpers import answered, asked, write
 from playwright.sync_api import expect
 from store_helpers import make_turn
 from viewer_process import viewing
-from watched import watched_page
+from watched import let_in, watched_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +188,35 @@ def _cookie(page: Page) -> str:
     return f"{cookie['name']}={cookie['value']}"
 
 
+def test_long_texts_can_be_had_whole_wherever_they_are_shown(browser: Browser, tmp_path: Path) -> None:
+    question, result = "q" * 40_000, "r" * 50_000
+    call: Any = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said: Any = {"role": "assistant", "content": None, "tool_calls": [call]}
+    first: Any = {"model": "m", "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": question}]}
+    second: Any = {
+        "model": "m",
+        "messages": [*first["messages"], said, {"role": "tool", "tool_call_id": "call_1", "content": result}],
+    }
+    write(
+        tmp_path,
+        make_turn(1, first, client_response={"choices": [{"index": 0, "message": said}]}),
+        make_turn(2, second, client_response=answered("so")),
+    )
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
+        page.goto(f"{viewer.url}/conversation/c")
+        page.locator("#turn-1 .call details.result summary").click()
+        expect(page.locator("#turn-1 .call details.result")).to_contain_text("turn 2 has all of it")
+        with page.expect_download() as download:
+            page.locator("#turn-2 .placed").get_by_text("All of it, as text").click()
+        assert download.value.path().read_text() == result
+        page.locator("#turn-2 .repeated > summary").click()
+        repeated = page.locator("#turn-2 .repeated .message.user")
+        repeated.locator("summary").click()
+        with page.expect_download() as download:
+            repeated.get_by_text("All of it, as text").click()
+        assert download.value.path().read_text() == question
+
+
 def test_a_conversation_over_midnight_is_one(browser: Browser, tmp_path: Path) -> None:
     turns = [
         make_turn(
@@ -203,8 +232,7 @@ def test_a_conversation_over_midnight_is_one(browser: Browser, tmp_path: Path) -
     ]
     write(tmp_path, *turns)
     assert len(list(tmp_path.glob("*/c.json"))) == 2
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         expect(page.locator(".conversation-row")).to_have_count(1)
         page.get_by_role("link", name="question 1").click()
         expect(page.locator(".rail .day")).to_have_text(["2026-11-23", "2026-11-24"])
@@ -214,9 +242,7 @@ def test_a_conversation_over_midnight_is_one(browser: Browser, tmp_path: Path) -
 
 
 def test_it_can_be_read_on_a_phone(browser: Browser, viewer: Viewer) -> None:
-    with watched_page(browser, width=390, height=800, dark=True) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with let_in(browser, viewer, width=390, dark=True) as page:
         for path in (
             "/",
             "/overview?range=all",

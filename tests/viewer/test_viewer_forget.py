@@ -8,7 +8,7 @@ from cli_helpers import answered, asked, write
 from playwright.sync_api import expect
 from store_helpers import make_turn
 from viewer_process import viewing
-from watched import watched_page
+from watched import let_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,7 @@ def _make(directory: Path) -> None:
 
 def test_a_conversation_is_forgotten_when_it_was_confirmed(browser: Browser, tmp_path: Path) -> None:
     _make(tmp_path)
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         page.get_by_role("link", name="about apricots", exact=True).click()
         page.get_by_text("Forget…").click()
         dialog = page.get_by_role("dialog", name="Forget this conversation")
@@ -42,8 +41,7 @@ def test_a_conversation_is_forgotten_when_it_was_confirmed(browser: Browser, tmp
 
 def test_who_changes_the_mind_keeps_it(browser: Browser, tmp_path: Path) -> None:
     _make(tmp_path)
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         page.get_by_role("link", name="about bananas").click()
         page.get_by_text("Forget…").click()
         page.get_by_role("button", name="Keep it").click()
@@ -53,9 +51,7 @@ def test_who_changes_the_mind_keeps_it(browser: Browser, tmp_path: Path) -> None
 
 def test_the_beginning_of_an_id_forgets_nothing(browser: Browser, tmp_path: Path) -> None:
     _make(tmp_path)
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         (cookie,) = page.context.cookies()
         headers = {"cookie": f"{cookie['name']}={cookie['value']}", "origin": viewer.url, "x-convlog-view": "1"}
         assert page.request.post(f"{viewer.url}/conversation/banana/forget", headers=headers).status == 404

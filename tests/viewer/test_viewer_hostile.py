@@ -13,7 +13,7 @@ import pytest
 from hostile_log import PAYLOADS, make_hostile_log
 from playwright.sync_api import expect
 from viewer_process import viewing
-from watched import watched_page
+from watched import let_in, watched_page
 
 from otel_convlog.reading.conversations import resolve
 from otel_convlog.reading.turns import places_of
@@ -67,9 +67,7 @@ def hostile(hostile_log: Path) -> Iterator[Viewer]:
 
 @pytest.fixture
 def hostile_page(browser: Browser, hostile: Viewer) -> Iterator[Page]:
-    with watched_page(browser) as page:
-        page.goto(hostile.address)
-        page.wait_for_url(f"{hostile.url}/")
+    with let_in(browser, hostile) as page:
         yield page
 
 

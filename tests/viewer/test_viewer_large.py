@@ -9,7 +9,7 @@ import pytest
 from large_conversation import write_large
 from playwright.sync_api import expect
 from viewer_process import most_memory, viewing
-from watched import watched_page
+from watched import let_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system says there how much memory was used")
 def test_it_is_read_in_little_memory_and_loaded_as_it_is_looked_at(large: Path, browser: Browser) -> None:
-    with viewing(large) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with viewing(large) as viewer, let_in(browser, viewer) as page:
         page.goto(f"{viewer.url}/conversation/c?turn=1500")
         expect(page.locator("#turn-1500")).to_be_in_viewport()
         expect(page.locator("#turn-1500")).to_contain_text("question 1500")

@@ -11,7 +11,7 @@ from cli_log import TURNS, WITHOUT_ID
 from playwright.sync_api import expect
 from store_helpers import make_turn
 from viewer_process import viewing
-from watched import watched_page
+from watched import let_in, watched_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +50,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
 
 @pytest.fixture
 def many_page(browser: Browser, many: Viewer) -> Iterator[Page]:
-    with watched_page(browser) as page:
-        page.goto(many.address)
-        page.wait_for_url(f"{many.url}/")
+    with let_in(browser, many) as page:
         yield page
 
 
@@ -164,8 +162,7 @@ def test_a_search_for_no_word_says_so(page: Page, viewer: Viewer) -> None:
 
 
 def test_an_empty_log_says_what_to_expect(browser: Browser, tmp_path: Path) -> None:
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         expect(page.locator(".empty")).to_contain_text("There are no conversations yet.")
         page.goto(f"{viewer.url}/overview")
         expect(page.locator(".empty")).to_contain_text("No turns in this time.")
@@ -196,9 +193,7 @@ def test_turns_appear_as_they_are_written(browser: Browser, tmp_path: Path) -> N
 
 def test_a_conversation_that_is_open_goes_on(browser: Browser, tmp_path: Path) -> None:
     write(tmp_path, make_turn(1, asked("hello"), client_response=answered("hi")))
-    with viewing(tmp_path) as viewer, watched_page(browser) as page:
-        page.goto(viewer.address)
-        page.wait_for_url(f"{viewer.url}/")
+    with viewing(tmp_path) as viewer, let_in(browser, viewer) as page:
         with page.expect_response(f"{viewer.url}/live"):
             page.goto(f"{viewer.url}/conversation/c")
         page.wait_for_timeout(700)  # as above

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Dialog, Page
+    from viewer_process import Viewer
 
 _OWN = ("http://127.0.0.1:", "http://localhost:", "data:", "blob:", "file:")
 _REPORT_VIOLATIONS = """
@@ -52,3 +53,12 @@ def watched_page(
     finally:
         context.close()
     assert [message for message in wrong if not any(part in message for part in allowed)] == []
+
+
+@contextmanager
+def let_in(browser: Browser, viewer: Viewer, *, width: int = 1280, dark: bool = False) -> Iterator[Page]:
+    """Open a watched page, show the token, and wait for the list."""
+    with watched_page(browser, width=width, dark=dark) as page:
+        page.goto(viewer.address)
+        page.wait_for_url(f"{viewer.url}/")
+        yield page

@@ -14,6 +14,7 @@ from otel_convlog.reading.harmless import harmless
 from otel_convlog.reading.timing import STALL_MS, TimedEvent, timeline
 from otel_convlog.viewer.markdown import code_html
 from otel_convlog.viewer.plots import round_steps
+from otel_convlog.viewer.query import whole_number
 from otel_convlog.viewer.templates import render
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def panel(chosen: ChosenTurn, query: Mapping[str, str]) -> str:
     turn = chosen.read()
     events = timeline(turn)
     timed = [event for event in events if event.offset_ms is not None]
-    start = _number(query.get("from", ""))
+    start = whole_number(query, "from") or 0
     return render(
         "inspector/events.html",
         conversation_id=chosen.conversation.conversation_id,
@@ -104,13 +105,13 @@ def rows(chosen: ChosenTurn, query: Mapping[str, str]) -> str:
         "inspector/event_rows.html",
         conversation_id=chosen.conversation.conversation_id,
         place=chosen.place,
-        **_listed(events, _number(query.get("from", ""))),
+        **_listed(events, whole_number(query, "from") or 0),
     )
 
 
 def one(chosen: ChosenTurn, query: Mapping[str, str]) -> Markup | None:
     """Return the HTML of one event; None where there is none."""
-    number = _number(query.get("number", ""))
+    number = whole_number(query, "number")
     for event in timeline(chosen.read()):
         if event.side == query.get("side") and event.number == number:
             text = to_indented_json(event.value).decode("utf-8", "replace")
@@ -123,10 +124,6 @@ def one(chosen: ChosenTurn, query: Mapping[str, str]) -> Markup | None:
 
 def _listed(events: Sequence[TimedEvent], start: int) -> dict[str, object]:
     return {"events": events[start : start + PAGE], "start": start, "count": len(events), "page": PAGE}
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _lanes(events: Sequence[TimedEvent]) -> list[tuple[str, int]]:

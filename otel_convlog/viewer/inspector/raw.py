@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 
 from otel_convlog.jsontext import to_json
 from otel_convlog.reading.harmless import harmless
+from otel_convlog.viewer.query import whole_number
 from otel_convlog.viewer.templates import render
 
 if TYPE_CHECKING:
@@ -92,9 +93,8 @@ def children(chosen: ChosenTurn, query: Mapping[str, str]) -> str:
     """Return the HTML of what is in the value at ``at``, from the index ``from`` on."""
     pointer = query.get("at", "")
     value = _at(chosen.read(), pointer)
-    start = query.get("from", "0")
     node = Node(None, pointer, _kind(value), "", 0)
-    _fill(node, value, int(start) if start.isascii() and start.isdigit() else 0, _OPEN_LEVELS, _Budget())
+    _fill(node, value, whole_number(query, "from") or 0, _OPEN_LEVELS, _Budget())
     return render(
         "inspector/nodes.html",
         conversation_id=chosen.conversation.conversation_id,
@@ -189,7 +189,7 @@ def _at(value: Json, pointer: str) -> Json:
         NoSuchPlaceError: There is nothing.
     """
     for token in pointer.split("/")[1:]:
-        name = unquote(token).replace("~1", "/").replace("~0", "~")
+        name = _name(token)
         if isinstance(value, dict) and name in value:
             value = value[name]
         elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name[:12]) < len(value):
@@ -204,10 +204,14 @@ def _inner(pointer: str, name: str) -> str:
     return f"{pointer}/{quote(name.replace('~', '~0').replace('/', '~1'), safe='~', errors='surrogatepass')}"
 
 
+def _name(token: str) -> str:
+    return unquote(token, errors="surrogatepass").replace("~1", "/").replace("~0", "~")
+
+
 def _parents(pointer: str) -> list[tuple[str, str]]:
     """Return the places above a place, and itself: of each what it is called, and where it is."""
     tokens = pointer.split("/")[1:]
-    names = [unquote(token).replace("~1", "/").replace("~0", "~") for token in tokens]
+    names = [_name(token) for token in tokens]
     return [("turn", "")] + [(name, "/" + "/".join(tokens[:end])) for end, name in enumerate(names, 1)]
 
 

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from otel_convlog.viewer import inspector, links
 from otel_convlog.viewer.chosen import choose
 from otel_convlog.viewer.dialogue import history, part_text, rendered_panel, window, window_from
+from otel_convlog.viewer.query import whole_number
 from otel_convlog.viewer.rail import CHUNK, chunk_of, entries
 from otel_convlog.viewer.templates import page, render
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _conversation(request: Request) -> Response:
-    chosen = _chosen(request, request.query_params.get("turn", "1"))
+    chosen = _chosen(request, request.query_params.get("turn", ""))
     tab = request.query_params.get("tab", "rendered")
     if tab not in links.TABS:
         tab = "rendered"
@@ -64,11 +65,11 @@ def _tab(request: Request) -> Response:
 def _text(request: Request) -> Response:
     """Answer the whole text of a part of a message, as it was logged."""
     chosen = _chosen(request, request.path_params["turn"])
-    try:
-        message, part = int(request.query_params["message"]), int(request.query_params["part"])
-    except (KeyError, ValueError):
-        raise HTTPException(404) from None
-    text = part_text(chosen.places, chosen.place, message, part) if message >= 0 and part >= 0 else None
+    query = request.query_params
+    message, part = whole_number(query, "message"), whole_number(query, "part")
+    if message is None or part is None:
+        raise HTTPException(404)
+    text = part_text(chosen.places, chosen.place, query.get("of", ""), message, part)
     if text is None:
         raise HTTPException(404)
     return PlainTextResponse(text.encode("utf-8", "backslashreplace"), media_type="text/plain; charset=utf-8")

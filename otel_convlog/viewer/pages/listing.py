@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from otel_convlog.reading.conversations import ORDERS, Filters, find_conversations, find_one
 from otel_convlog.reading.search import search
+from otel_convlog.viewer.query import whole_number
 from otel_convlog.viewer.templates import page, render
 
 if TYPE_CHECKING:
@@ -27,22 +28,15 @@ _LONGEST_VALUE = 500  # characters of what is looked for
 
 _NUMBERS = {"min_tokens": int, "max_tokens": int, "min_duration_ms": float, "max_duration_ms": float}
 _CHOICES = {"errors": {"yes": True, "no": False}, "complete": {"yes": True, "no": False}}
-_LABELS = {
-    "day": "day",
-    "since": "since",
-    "until": "until",
-    "model": "model",
-    "backend": "backend",
-    "route": "route",
-    "text": "text",
-    "errors": "errors",
-    "complete": "complete",
+_OTHER_LABELS = {
     "evidence": "grouped by",
     "min_tokens": "tokens from",
     "max_tokens": "tokens to",
     "min_duration_ms": "ms from",
     "max_duration_ms": "ms to",
 }
+_LABELS = {field.name: _OTHER_LABELS.get(field.name, field.name) for field in fields(Filters)}
+_LONGEST_NUMBER = 15  # characters: what SQLite takes
 
 
 @dataclass(frozen=True)
@@ -93,18 +87,16 @@ def read_query(query: Mapping[str, str]) -> Chosen:
         wrong=wrong,
         order=order if order in ORDERS else "updated",
         ascending=query.get("reverse") == "yes",
-        offset=_offset(query.get("offset", "")),
+        offset=whole_number(query, "offset") or 0,
     )
 
 
 def _value(name: str, text: str) -> object:
     if name in _NUMBERS:
+        if len(text) > _LONGEST_NUMBER:
+            raise ValueError(text)
         return _NUMBERS[name](text)
     return _CHOICES[name][text] if name in _CHOICES else text
-
-
-def _offset(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < len("1000000000") else 0
 
 
 def _list(request: Request) -> Response:

@@ -163,7 +163,6 @@ async function showPanel(turn, name) {
     panel.className = `panel ${name}`;
     panel.setAttribute("aria-labelledby", `tab-${name}`);
     panel.dataset.turn = turn;
-    root.dataset.tab = name;
     watch();
     mark();
     if (name === "rendered") show(turn);

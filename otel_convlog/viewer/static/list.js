@@ -70,7 +70,7 @@ onKey("Escape", () => {
 /* ---- what is written meanwhile ---- */
 
 const rowOf = (id) => list.querySelector(`.conversation-row[data-id="${CSS.escape(id)}"]`);
-const waiting = new Set();
+const waiting = new Map(); // the addresses of rows, by the conversations' ids
 let updating = false;
 
 async function update() {
@@ -78,9 +78,9 @@ async function update() {
   updating = true;
   try {
     while (waiting.size) {
-      const [id] = waiting;
+      const [[id, address]] = waiting;
       waiting.delete(id);
-      await refresh(id);
+      await refresh(id, address);
     }
   } catch (error) {
     status.textContent = `The list could not be brought up to date: ${error.message}`;
@@ -89,11 +89,11 @@ async function update() {
   }
 }
 
-async function refresh(id) {
+async function refresh(id, address) {
   const old = rowOf(id);
   const isTop = list.dataset.firstPage === "yes";
   if (!old && !isTop) return;
-  const fragment = await fetchFragment(`/row/${address(id)}${location.search}`);
+  const fragment = await fetchFragment(`${address}${location.search}`);
   const row = fragment.querySelector(".conversation-row");
   if (!row) return; // the filters do not let it through
   const focused = old?.contains(document.activeElement);
@@ -107,14 +107,6 @@ async function refresh(id) {
   }
   if (focused) row.querySelector("a").focus({ preventScroll: true });
   status.textContent = `A turn was added to ${row.querySelector("a").textContent}`;
-}
-
-const address = (id) => (/^(?!\.+$)[\w.-]{1,200}$/.test(id) ? id : `~${toBase64(id)}`);
-
-/** The form in which ids stand in addresses that would not pass through them (see links.py). */
-function toBase64(text) {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
-  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_");
 }
 
 function dayOf(day) {
@@ -134,6 +126,6 @@ function dayOf(day) {
 
 onTurn((turn) => {
   if (!turn) return location.reload();
-  waiting.add(turn.conversation);
+  waiting.set(turn.conversation, turn.row);
   update();
 });

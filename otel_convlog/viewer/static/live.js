@@ -3,7 +3,7 @@
 const handlers = [];
 let source;
 
-/** Call a function with `{conversation, turn}` for each turn that is written from now on, and with null to look anew. */
+/** Call a function with `{conversation, row}` for each turn that is written from now on, and with null to look anew. */
 export function onTurn(handler) {
   handlers.push(handler);
   if (source) return;

@@ -1,0 +1,99 @@
+"""The page's server: where it listens, under which names, and how it stops."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from otel_convlog.viewer.app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from types import FrameType
+
+    from starlette.applications import Starlette
+
+PORT = 8666
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  the user's wish, and where he finds it himself
+_HTTP_PORT = 80  # which browsers leave out of a host
+_STOP_S = 5  # that requests have to come to their end
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A server that listens, and does not answer yet.
+
+    Attributes:
+        address: The one to open, with the token.
+        is_local: Whether only this machine can reach it.
+    """
+
+    app: Starlette
+    socket: socket.socket
+    address: str
+    is_local: bool
+
+    def serve(self) -> None:
+        """Answer until a signal comes."""
+        config = uvicorn.Config(
+            self.app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        _Server(config, self.app).run([self.socket])
+
+
+def listen(directory: Path, host: str, port: int | None, more_hosts: Iterable[str]) -> Listening:
+    """Listen for browsers.
+
+    Args:
+        directory: The log's directory, its catalog up to date.
+        host: The address to listen at.
+        port: The port; None for `PORT`, or any where that is taken.
+        more_hosts: Further names, with their ports, under which browsers reach it.
+
+    Raises:
+        OSError: It cannot listen there.
+    """
+    listener = _listener(host, port)
+    port = listener.getsockname()[1]
+    token = secrets.token_urlsafe(32)
+    named = f"[{host}]" if ":" in host else host
+    hosts = {f"{name}:{port}" for name in (*_LOOPBACK, named)} | set(more_hosts)
+    if port == _HTTP_PORT:
+        hosts |= {*_LOOPBACK, named}
+    app = create_app(directory, hosts=hosts, token=token)
+    shown = _EVERYWHERE.get(host, named)
+    return Listening(app, listener, f"http://{shown}:{port}/?token={token}", is_local=named in _LOOPBACK)
+
+
+def _listener(host: str, port: int | None) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, PORT if port is None else port), family=family)
+    except OSError:
+        if port is not None:
+            raise
+    return socket.create_server((host, 0), family=family)
+
+
+class _Server(uvicorn.Server):
+    """Lets the pages go that follow the log, for they would not end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop."""
+        self._app.state.live.end()
+        super().handle_exit(sig, frame)

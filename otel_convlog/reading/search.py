@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from otel_convlog.reading.dialogue import NewOfTurn
 
 _ROLES = {"user": "user", "assistant": "assistant", "model": "assistant"}
-# What is noted in one transaction, so that no writer waits long: about a tenth of a second.
+# What is noted in one transaction, so that no writer waits long: up to two tenths of a second for any of the three.
 _STEP_TURNS = 64
 _STEP_CHARACTERS = 1_000_000
+_STEP_TEXTS = 500
 _LONGEST_PIECE = 200_000  # characters of a message that are one text; a longer one is several
 _AROUND = 60  # characters around what a pattern has found
 _WORD = re.compile(r'"([^"]*)"|(\S+)')
@@ -195,7 +196,7 @@ class _Step:
         for piece in _pieces_of(text):
             self._texts.append((self._file, turn_id, role, piece))
             self._size += len(piece)
-            if self._size >= _STEP_CHARACTERS:
+            if self._size >= _STEP_CHARACTERS or len(self._texts) >= _STEP_TEXTS:
                 self.write()
 
     def write(self, read_to: int | None = None) -> None:

@@ -35,7 +35,8 @@ def page_of(conversation: ConversationSummary, places: list[TurnPlace]) -> Itera
     """
     folder = files("otel_convlog.viewer") / "static"
     style = "".join((folder / name).read_text("utf-8") for name in _STYLES)
-    with links.in_file(places):
+    numbers = {place.turn_id: place.number for place in places}
+    with links.in_file(numbers):
         head = render(
             "export.html",
             conversation=conversation,
@@ -50,7 +51,7 @@ def page_of(conversation: ConversationSummary, places: list[TurnPlace]) -> Itera
         )
     yield head
     for turn in shown_turns(places, places):
-        with links.in_file(places):
+        with links.in_file(numbers):
             text = _turn(conversation, places, turn)
         yield text
     yield render("export_end.html")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from starlette.convertors import Convertor, register_url_convertor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from otel_convlog.reading.turns import TurnPlace
 
@@ -54,9 +54,13 @@ _in_file: ContextVar[dict[str, int] | None] = ContextVar("in_file", default=None
 
 
 @contextmanager
-def in_file(places: Sequence[TurnPlace]) -> Iterator[None]:
-    """Let addresses of turns be places in one file, for the length of a `with` block in which nothing is yielded."""
-    token = _in_file.set({place.turn_id: place.number for place in places})
+def in_file(numbers: dict[str, int]) -> Iterator[None]:
+    """Let addresses of turns be places in one file, for the length of a `with` block in which nothing is yielded.
+
+    Args:
+        numbers: Of the turns, by their ids.
+    """
+    token = _in_file.set(numbers)
     try:
         yield
     finally:

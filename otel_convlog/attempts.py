@@ -9,7 +9,6 @@ import orjson
 from otel_convlog import attributes as names
 from otel_convlog.jsontext import CAREFUL_MARK, from_any_json, to_json
 from otel_convlog.redaction.headers import sanitize_headers
-from otel_convlog.redaction.urls import sanitize_url
 from otel_convlog.span_fields import attribute_text
 from otel_convlog.wire import MOST_BYTES, Answer, Body
 
@@ -37,52 +36,41 @@ EVENT_TYPE: Final = "event_type"  # of streams only
 _RAW = (names.UPSTREAM_REQUEST, names.UPSTREAM_RESPONSE, names.ATTEMPTS)
 
 
+class Target(NamedTuple):
+    """Where an upstream call goes.
+
+    Attributes:
+        url: Its URL; what is secret in it is masked.
+        backend: Who offers the API that this is, where it is a known one's path.
+        model: The model that the path names.
+        event_type: The type of the answer's streamed events that name none.
+    """
+
+    url: str
+    backend: str = ""
+    model: str = ""
+    event_type: str = "event"
+
+
 class Attempt:
     """One upstream call, recorded while it is made.
 
     Args:
-        url: Where the request goes; what is secret in it is masked.
+        target: Where it goes.
         headers: Its headers; they are masked.
         encoding: Its body's ``Content-Encoding``.
-        backend: Who offers the API that this is, where it is a known one's path.
-        model: The model that the path names.
-        event_type: The type of the answer's streamed events that name none.
         most_bytes: How much of a body is kept.
     """
 
-    __slots__ = (
-        "_event_type",
-        "_headers",
-        "_most_bytes",
-        "answer",
-        "backend",
-        "body",
-        "error",
-        "model",
-        "status",
-        "url",
-    )
+    __slots__ = ("_headers", "_most_bytes", "answer", "body", "error", "status", "target")
 
-    def __init__(  # noqa: PLR0913  what is known of a request
-        self,
-        url: str,
-        headers: object,
-        encoding: str = "",
-        *,
-        backend: str = "",
-        model: str = "",
-        event_type: str = "event",
-        most_bytes: int = MOST_BYTES,
-    ) -> None:
-        self.url = attribute_text(sanitize_url(url))
-        self.backend = backend
-        self.model = model
+    def __init__(self, target: Target, headers: object, encoding: str = "", most_bytes: int = MOST_BYTES) -> None:
+        self.target = target
         self.body = Body(encoding, most_bytes)
         self.answer: Answer | None = None
         self.status: int | None = None
         self.error: dict[str, Json] | None = None
         self._headers = json_text(sanitize_headers(headers))
-        self._event_type = event_type
         self._most_bytes = most_bytes
 
     def send_headers(self, headers: object) -> None:
@@ -93,7 +81,11 @@ class Attempt:
         """Record that an answer has begun; return what takes its bytes."""
         self.status = status
         self.answer = Answer(
-            content_type, encoding, asked_for_stream=True, event_type=self._event_type, most_bytes=self._most_bytes
+            content_type,
+            encoding,
+            asked_for_stream=True,
+            event_type=self.target.event_type,
+            most_bytes=self._most_bytes,
         )
         return self.answer
 
@@ -124,8 +116,8 @@ class SentRequest:
         request = value if isinstance(value, dict) else {}
         model = request.get("model")
         self.attempt = attempt
-        self.asks = bool(attempt.backend) or not _QUESTIONS.isdisjoint(request)
-        self.model = attribute_text(model) if isinstance(model, str) and model else attempt.model
+        self.asks = bool(attempt.target.backend) or not _QUESTIONS.isdisjoint(request)
+        self.model = attribute_text(model) if isinstance(model, str) and model else attempt.target.model
         self.text = f'{{"headers":{attempt.headers},"body":{text}}}'
         self.whole = body.whole
 
@@ -160,7 +152,7 @@ def describe(attempts: Sequence[Attempt], known: tuple[str, Json] | None = None)
     requests = [SentRequest(attempt, known) for attempt in attempts]
     *earlier, last = [request for request in requests if request.asks] or requests
     attempt = last.attempt
-    fields: dict[str, AttributeValue] = {names.UPSTREAM_REQUEST: last.text, names.TARGET_URL: attempt.url}
+    fields: dict[str, AttributeValue] = {names.UPSTREAM_REQUEST: last.text, names.TARGET_URL: attempt.target.url}
     bounded = [] if last.whole else [REQUEST]
     if last.model:
         fields[names.UPSTREAM_MODEL] = last.model
@@ -181,7 +173,7 @@ def describe(attempts: Sequence[Attempt], known: tuple[str, Json] | None = None)
 def _as_json(request: SentRequest) -> str:
     """Return all of a call as JSON."""
     attempt = request.attempt
-    parts = {URL: json_text(attempt.url), REQUEST: request.text}
+    parts = {URL: json_text(attempt.target.url), REQUEST: request.text}
     if attempt.status is not None:
         parts[STATUS] = json_text(attempt.status)
     if attempt.error is not None:

@@ -80,6 +80,7 @@ class ConversationSpanProcessor(SpanProcessor):
         self.exporter: ConversationSpanExporter | ProcessWriter = (
             ProcessWriter(exporter) if exporter.writes_elsewhere else exporter
         )
+        self._take_at_once = self.exporter.take_at_once if isinstance(self.exporter, ProcessWriter) else None
         self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0
@@ -153,6 +154,9 @@ class ConversationSpanProcessor(SpanProcessor):
     def _take(self, span: ReadableSpan) -> None:
         if self._closed.is_set():
             self.exporter.export([span])
+            return
+        if not self.queue_bytes and self._take_at_once is not None and self._take_at_once(span):
+            self._metrics.processed(1)
             return
         size = _size(span)
         with self._lock:

@@ -21,7 +21,6 @@ from otel_convlog.identity.explicit import named_conversation
 from otel_convlog.redaction.headers import sanitize_headers
 from otel_convlog.redaction.urls import sanitize_url
 from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
-from otel_convlog.times import format_time
 from otel_convlog.tracer import current_tracer, start_span
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from otel_convlog.wire import Answer
 
 _logger = logging.getLogger(__name__)
+
+_OF_CONVENTIONS = (names.ROUTE, names.CLIENT_MODEL, names.BACKEND)  # which have names of their own for these
+_NOTHING_SAID = dict.fromkeys((*_OF_CONVENTIONS, names.TARGET_URL, names.UPSTREAM_MODEL), "")
 
 _MOST_NEEDED = (names.ROUTE, names.CLIENT_REQUEST, names.GEN_AI_CONVERSATION_ID)
 
@@ -139,10 +141,12 @@ class Turn:
         exact: dict[str, object] = {}
         plain[names.TARGET_URL] = _shown_url(plain[names.TARGET_URL])
         for name, value in plain.items():
-            head[name] = text = attribute_text(value)
+            text = attribute_text(value)
+            if text:
+                head[name] = text
             if text is not value and (value is None or issubclass(type(value), (str, int, float))):
                 exact[name] = value
-        head.update(genai_attributes(str(head[names.ROUTE]), str(head[names.CLIENT_MODEL]), str(head[names.BACKEND])))
+        head.update(genai_attributes(*(str(head.get(name, "")) for name in _OF_CONVENTIONS)))
         span = self._take_over(head) or self._start_span(tracer, head)
         if span is None:
             return
@@ -150,13 +154,14 @@ class Turn:
         span_context = span.get_span_context()
         self._fields: dict[str, AttributeValue] = {
             names.TURN_ID: turn_id(span_context.trace_id, span_context.span_id),
-            names.ROUTE: head[names.ROUTE],
+            names.ROUTE: head.get(names.ROUTE, ""),
             names.REQUEST_HEADERS: _json(headers),
             names.CLIENT_REQUEST: _json(client_request),
-            names.METADATA: _json({} if metadata is None else metadata),
         }
+        if metadata is not None:
+            self._fields[names.METADATA] = _json(metadata)
         # What the proxy says counts before what hooks see.
-        self._fields.update({name: head[name] for name in (names.TARGET_URL, names.UPSTREAM_MODEL) if head[name]})
+        self._fields.update({name: head[name] for name in (names.TARGET_URL, names.UPSTREAM_MODEL) if name in head})
         if exact:
             self._fields[names.EXACT] = _json(exact)
         # Event, time, event, time, …: both are added in one step, and the garbage collector has nothing to do with
@@ -186,7 +191,7 @@ class Turn:
         if taken is None:
             return None
         span, self._started_ns, self._attempts = taken
-        span.set_attributes(head)
+        span.set_attributes({**_NOTHING_SAID, **head})
         return span
 
     def hand_over(self, successor: Turn) -> tuple[Span, int, list[Attempt]] | None:  # noqa: ARG002  for a captured one
@@ -339,7 +344,7 @@ class Turn:
         self._span.set_status(Status(StatusCode.ERROR))
 
     def _fill(self, span: Span, end_time: int, usage: object, duration_ms: float | None) -> None:
-        fields: dict[str, AttributeValue] = {**figures(usage, duration_ms), names.UPDATED_AT: format_time(end_time)}
+        fields: dict[str, AttributeValue] = figures(usage, duration_ms)
         upstream = attempts.describe(list(self._attempts), self._known_request()) if self._attempts else None
         if upstream is not None:
             fields.update(upstream.fields)

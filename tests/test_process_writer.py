@@ -24,6 +24,7 @@ import otel_convlog
 from otel_convlog import ConversationSpanProcessor
 from otel_convlog.writer import ProcessWriter
 from otel_convlog.writer.parent import TURNS_BEFORE
+from otel_convlog.writer.pipe import FramePipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -153,6 +154,77 @@ def test_a_process_that_hangs_does_not_hold_up_who_ends_a_turn(
     process.send_signal(signal.SIGCONT)
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter(range(1_000))
+
+
+def test_a_turn_is_handed_over_when_it_ends(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    begin(processor)
+    assert processor.force_flush()
+    writer = writer_of(processor)
+    assert not writer.handed_over_bytes
+    writer.export = None  # type: ignore[assignment,method-assign]  # what the thread would call
+    record(0, 1)
+    assert writer.handed_over_bytes > 5_000
+    assert not processor.queue_bytes
+    wait_until(lambda: numbers(tmp_path) == Counter([0]))
+    del writer.export
+
+
+def test_what_a_full_pipe_takes_a_part_of_is_written_once(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    process = begin(processor)
+    assert processor.force_flush()
+    writer = writer_of(processor)
+    written = writer.turns_written
+    process.send_signal(signal.SIGSTOP)
+    recorded = 0
+    while writer._begun is None and recorded < 1_000:
+        record(recorded, 1)
+        recorded += 1
+    record(recorded, 5)
+    process.send_signal(signal.SIGCONT)
+    assert processor.force_flush()
+    assert recorded < 1_000
+    assert numbers(tmp_path) == Counter(range(recorded + 5))
+    assert writer.turns_written == written + recorded + 5
+
+
+def test_what_a_process_that_is_killed_has_taken_a_part_of_is_written_once(
+    processor: ConversationSpanProcessor, tmp_path: Path
+) -> None:
+    process = begin(processor)
+    assert processor.force_flush()
+    writer = writer_of(processor)
+    written = writer.turns_written
+    process.send_signal(signal.SIGSTOP)
+    recorded = 0
+    while writer._begun is None and recorded < 1_000:
+        record(recorded, 1)
+        recorded += 1
+    process.kill()
+    assert processor.force_flush()
+    assert recorded < 1_000
+    assert numbers(tmp_path) == Counter(range(recorded))
+    assert writer.turns_written == written + recorded
+
+
+def test_a_turn_that_ends_in_the_middle_of_a_hand_over_comes_after_it(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(processor)
+    assert processor.force_flush()
+    write_now = FramePipe.write_now
+
+    def interrupted(pipe: FramePipe, frame: bytes) -> bool:
+        monkeypatch.undo()
+        half = len(frame) // 2
+        assert write_now(pipe, frame[:half])
+        record(1, 1)  # as a signal's handler does
+        return write_now(pipe, frame[half:])
+
+    monkeypatch.setattr(FramePipe, "write_now", interrupted)
+    record(0, 1)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(2))
+    assert not writer_of(processor).turns_failed
 
 
 def test_signals_for_the_proxy_do_not_end_it(processor: ConversationSpanProcessor, tmp_path: Path) -> None:

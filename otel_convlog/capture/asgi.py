@@ -6,8 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
+from opentelemetry.propagators.textmap import Getter
 
-from otel_convlog.capture.captured_turn import CLIENT_LEFT, UNFINISHED, CapturedTurn, Entrance, Problem
+from otel_convlog.capture.captured_turn import CLIENT_LEFT, UNFINISHED, CapturedTurn, Entrance, Problem, context_of
 from otel_convlog.capture.options import CaptureOptions
 from otel_convlog.tracer import can_record
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _logger = logging.getLogger(__name__)
+
+_SENDS_SURELY = frozenset({"2.0", "2.1", "2.2", "2.3"})  # versions of the standard
 
 _MARK = "otel_convlog.captured"  # in the scope of a request that a middleware further out records
 
@@ -60,7 +63,7 @@ async def serve(app: Application, options: CaptureOptions, scope: Scope, receive
     if turn is None:
         await app(scope, receive, send)
         return
-    exchange = _Exchange(turn, receive, send)
+    exchange = _Exchange(turn, receive, send, send_may_fail=_send_may_fail(scope))
     problem: Problem | None = None
     token = context_api.attach(turn.context)
     try:
@@ -83,18 +86,34 @@ def _begin(scope: Scope, options: CaptureOptions) -> CapturedTurn | None:
         return None
     scope[_MARK] = True
     headers = scope.get("headers", ())
-    named = {_text(name).lower(): _text(value) for name, value in headers}
-    turn = CapturedTurn(entrance, matched, headers, named, options.most_bytes)
+    named = dict(headers)  # their names are in small letters, as the standard has it
+    encoding = _text(named.get(b"content-encoding", b""))
+    turn = CapturedTurn(entrance, matched, headers, encoding, context_of(named, _GETTER), most_bytes=options.most_bytes)
     return turn if turn.recording else None
+
+
+class _HeaderGetter(Getter["Mapping[bytes, bytes]"]):
+    """Gets a propagator the headers that it asks for."""
+
+    def get(self, carrier: Mapping[bytes, bytes], key: str) -> list[str] | None:
+        value = carrier.get(key.lower().encode("latin-1", "replace"))
+        return None if value is None else [_text(value)]
+
+    def keys(self, carrier: Mapping[bytes, bytes]) -> list[str]:
+        return [_text(name) for name in carrier]
+
+
+_GETTER = _HeaderGetter()
 
 
 class _Exchange:
     """The messages of one request and its answer, as they pass."""
 
-    def __init__(self, turn: CapturedTurn, receive: Receive, send: Send) -> None:
+    def __init__(self, turn: CapturedTurn, receive: Receive, send: Send, *, send_may_fail: bool) -> None:
         self._turn = turn
         self._receive = receive
         self._send = send
+        self._send_may_fail = send_may_fail
         self._answer: Answer | None = None
         self._client_left = False
         self._ended = False
@@ -113,11 +132,21 @@ class _Exchange:
             _logger.warning("a request could not be recorded", exc_info=True)
         return message
 
-    async def send(self, message: Message) -> None:
-        """Send a message on, and then look at it."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a message on, and look at it."""
+        # A coroutine for each event of a stream would be most of what the middleware costs.
+        if self._send_may_fail or self._answer is None or not message.get("more_body"):
+            return self._send_and_look(message)
+        try:
+            self._answer.add(message.get("body", b""))
+        except Exception:
+            _logger.warning("an answer could not be recorded", exc_info=True)
+        return self._send(message)
+
+    async def _send_and_look(self, message: Message) -> None:
         try:
             await self._send(message)
-        except OSError:  # so the standard has it, from its version 2.4
+        except OSError:
             self._client_left = True
             raise
         try:
@@ -149,6 +178,11 @@ class _Exchange:
         if not self._ended:
             self._ended = True
             self._turn.finish(problem)
+
+
+def _send_may_fail(scope: Scope) -> bool:
+    """Say whether the server tells who sends that the client has left, by an `OSError`: from version 2.4 of ASGI on."""
+    return scope.get("asgi", {}).get("spec_version") not in _SENDS_SURELY
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

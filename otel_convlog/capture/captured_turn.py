@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import create_key, get_current, get_value, set_value
+from opentelemetry.propagators.textmap import CarrierT, Getter, default_getter
 
 from otel_convlog import attributes as names
 from otel_convlog.attempts import json_of_body
@@ -18,8 +19,6 @@ from otel_convlog.turn import Turn, never_raises, raw_fields
 from otel_convlog.wire import Answer, Body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import AttributeValue
@@ -76,7 +75,8 @@ class CapturedTurn(Turn):
         entrance: Where the request has come in.
         matched: Which API it is to.
         headers: The request's headers, as `sanitize_headers` takes them.
-        named: The same by their names in small letters.
+        encoding: Its body's ``Content-Encoding``.
+        came_with: The context that it came with, from `context_of`.
         most_bytes: How much of a body is kept.
     """
 
@@ -93,15 +93,22 @@ class CapturedTurn(Turn):
         "_successor",
     )
 
-    def __init__(
-        self, entrance: Entrance, matched: Matched, headers: object, named: Mapping[str, str], most_bytes: int
+    def __init__(  # noqa: PLR0913  what is known of a request
+        self,
+        entrance: Entrance,
+        matched: Matched,
+        headers: object,
+        encoding: str,
+        came_with: Context,
+        *,
+        most_bytes: int,
     ) -> None:
         self._entrance = entrance
         self._matched = matched
         self._headers: object = {}
-        self._came_with = _context_of(named)
+        self._came_with = came_with
         self._most_bytes = most_bytes
-        self._request: Body | None = Body(named.get("content-encoding", ""), most_bytes)  # None: all of it has passed
+        self._request: Body | None = Body(encoding, most_bytes)  # None: all of it has passed
         self._known: tuple[str, Json] | None = None
         self._answer: Answer | None = None
         self._status = 0
@@ -206,7 +213,7 @@ class CapturedTurn(Turn):
             error["status_code"] = self._status
         if self._attempts:
             last = self._attempts[-1]
-            self._fields[names.BACKEND] = last.backend or self._matched.route.backend
+            self._fields[names.BACKEND] = last.target.backend or self._matched.route.backend
             if error and last.error is not None:
                 error["upstream"] = last.error
         if error:
@@ -247,12 +254,16 @@ class CapturedTurn(Turn):
         self._fields.update(raw_fields(self._fields, [name], [] if whole else [name.removeprefix(names.PREFIX)]))
 
 
-def _context_of(headers: Mapping[str, str]) -> Context:
+def context_of(headers: CarrierT, getter: Getter[CarrierT] = default_getter) -> Context:
     """Return the context that a request comes with: the current one, or else what the client's headers say of it.
 
     OpenTelemetry's instrumentation of a server, where it comes later, sees a span, and asks the headers no more.
+
+    Args:
+        headers: The headers.
+        getter: Gets one of them by its name.
     """
     current = get_current()
     if trace.get_current_span(current) is not trace.INVALID_SPAN:
         return current
-    return propagate.extract(headers, current)
+    return propagate.extract(headers, current, getter)

@@ -93,7 +93,8 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
 def _begin(request: Any) -> Attempt | None:
     if not _patches.active:
         return None
-    return begin_attempt(request.method, request.url, request.headers, getattr(request.headers, "raw", None))
+    raw = request.headers.raw
+    return begin_attempt(request.method, request.url, _of_body(raw), raw)
 
 
 def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> None:
@@ -107,8 +108,17 @@ def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> No
 
 
 def _answer(attempt: Attempt, response: Any) -> Body:
-    headers = response.headers
-    return attempt.respond(response.status_code, headers.get("content-type", ""), headers.get("content-encoding", ""))
+    headers = _of_body(response.headers.raw)
+    return attempt.respond(response.status_code, headers["content-type"], headers["content-encoding"])
+
+
+def _of_body(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers that say what a body is; httpx's own look-up goes through all of them each time."""
+    named = {name.lower(): value for name, value in raw}
+    return {
+        "content-type": named.get(b"content-type", b"").decode("latin-1"),
+        "content-encoding": named.get(b"content-encoding", b"").decode("latin-1"),
+    }
 
 
 class _Passing:

@@ -110,7 +110,7 @@ def _see_answer(response: Any, attempt: Attempt) -> None:
         raw.__class__ = _seen(raw.__class__)
         raw._convlog = (answer, attempt)  # noqa: SLF001  its own class is ours now
     except (TypeError, AttributeError) as error:  # an adapter that answers with something else than urllib3 does
-        _logger.debug("the answer of %s cannot be recorded: %r", attempt.url, error)
+        _logger.debug("the answer of %s cannot be recorded: %r", attempt.target.url, error)
 
 
 @functools.cache

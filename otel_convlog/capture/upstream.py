@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from otel_convlog.attempts import Attempt
+from otel_convlog.attempts import Attempt, Target
 from otel_convlog.capture.options import CaptureOptions
 from otel_convlog.current import current_turn
+from otel_convlog.redaction.urls import sanitize_url
+from otel_convlog.span_fields import attribute_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,22 +40,26 @@ def begin_attempt(method: object, url: object, headers: Mapping[str, object], sh
             return None
         if not _is_json(_text(headers.get("content-type", ""))):
             return None
-        text = _text(url)
-        options = _options()
-        matched = options.routes.match(urlsplit(text).path)
         attempt = Attempt(
-            text,
+            _target(_text(url)),
             headers if shown is None else shown,
             _text(headers.get("content-encoding", "")),
-            backend=matched.route.backend if matched is not None else "",
-            model=matched.model if matched is not None else "",
-            event_type=matched.route.unnamed_event if matched is not None else "event",
-            most_bytes=options.most_bytes,
+            _options().most_bytes,
         )
         return attempt if turn.add_attempt(attempt) else None
     except Exception:  # the request goes on, whatever it holds
         _logger.warning("a request could not be recorded", exc_info=True)
         return None
+
+
+@lru_cache(maxsize=256)  # a proxy has few upstreams
+def _target(url: str) -> Target:
+    """Return where a request goes."""
+    matched = _options().routes.match(urlsplit(url).path)
+    shown = attribute_text(sanitize_url(url))
+    if matched is None:
+        return Target(shown)
+    return Target(shown, matched.route.backend, matched.model, matched.route.unnamed_event)
 
 
 @cache

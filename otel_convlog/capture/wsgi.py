@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as context_api
 
-from otel_convlog.capture.captured_turn import CLIENT_LEFT, CapturedTurn, Entrance, Problem
+from otel_convlog.capture.captured_turn import CLIENT_LEFT, CapturedTurn, Entrance, Problem, context_of
 from otel_convlog.capture.options import CaptureOptions
 from otel_convlog.tracer import can_record
 
@@ -95,7 +95,8 @@ def _begin(environ: Environ, options: CaptureOptions) -> CapturedTurn | None:
         return None
     environ[_MARK] = True
     headers = _headers(environ)
-    turn = CapturedTurn(entrance, matched, headers, headers, options.most_bytes)
+    encoding = headers.get("content-encoding", "")
+    turn = CapturedTurn(entrance, matched, headers, encoding, context_of(headers), most_bytes=options.most_bytes)
     return turn if turn.recording else None
 
 

@@ -32,6 +32,7 @@ _HEADERS = (
     "helicone-session-id",
     "x-conversation-id",
 )
+_KNOWN_HEADERS = frozenset(_HEADERS)
 _AFFINITY = "x-session-affinity"
 _PARENT_SESSION = "x-parent-session-id"
 
@@ -106,16 +107,18 @@ def _candidates(body: Mapping[str, object], headers: Mapping[str, object]) -> It
         yield (
             text_of(headers.get(_PARENT_SESSION)) or text_of(headers.get("x-session-id")) or text_of(headers[_AFFINITY])
         )
-    for name in _HEADERS:
-        if name in headers:
-            yield text_of(headers[name])
+    if not _KNOWN_HEADERS.isdisjoint(headers):
+        for name in _HEADERS:
+            if name in headers:
+                yield text_of(headers[name])
     if _is_codex(headers):
         yield text_of(body.get("prompt_cache_key"))
     yield text_of(body.get("litellm_session_id"))
     yield text_of(body.get("litellm_trace_id"))
     for name, value in headers.items():
-        if _ANY_SESSION.fullmatch(name) and (text := text_of(value)) and len(text) >= _SHORTEST_SESSION:
-            yield text
+        if name.endswith("session-id") and _ANY_SESSION.fullmatch(name):  # the first is cheap, and rarely so
+            text = text_of(value)
+            yield text if text is not None and len(text) >= _SHORTEST_SESSION else None
 
 
 def named_by_span(attributes: Mapping[str, str]) -> str | None:
@@ -137,10 +140,11 @@ def _thread(conversation_id: str, headers: Mapping[str, object]) -> str | None:
 
 
 def _is_codex(headers: Mapping[str, object]) -> bool:
-    return any(
-        isinstance(value := headers.get(name), str) and value.lower().startswith("codex")
-        for name in ("originator", "user-agent")
-    )
+    return _begins_with_codex(headers.get("originator")) or _begins_with_codex(headers.get("user-agent"))
+
+
+def _begins_with_codex(value: object) -> bool:
+    return isinstance(value, str) and value[:5].lower() == "codex"
 
 
 def _claude_code_session(user_id: object) -> str | None:

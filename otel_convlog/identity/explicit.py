@@ -16,6 +16,7 @@ NAME = "explicit"
 
 _FIELDS = ("conversation_id", "conversationId", "session_id", "sessionId", "chat_id", "chatId")
 _METADATA_FIELDS = ("conversation_id", "session_id")
+_FIELD_NAMES = frozenset({*_FIELDS, "metadata"})
 _LONGEST = 120
 
 
@@ -81,7 +82,7 @@ def _given_id(payload: object) -> str | None:
 
 
 def _candidates(payload: object) -> Iterator[object]:
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or _FIELD_NAMES.isdisjoint(payload):
         return
     for name in _FIELDS:
         yield payload.get(name)

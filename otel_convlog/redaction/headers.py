@@ -68,7 +68,7 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
         try:
             name, value = pair
             text, known = _known(bytes(name) if type(name) is bytearray else name, more)
-            shown = known.shown(value)
+            shown = _shown_plain(value) if known.is_plain and type(value) is bytes else known.shown(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
             continue
@@ -119,6 +119,7 @@ class _Header:
         self._is_specified = name in _SPECIFIED
         self._is_secret = is_secret_header(name, more)
         self._may_be_limit = _has_secret_part(name)
+        self.is_plain = not (self._is_secret or self._may_be_limit)  # it may hold URLs with secrets, and nothing else
 
     def shown(self, value: object) -> object:
         """Return a value as it may be seen."""
@@ -138,6 +139,13 @@ def _known(name: Hashable, more: frozenset[str]) -> tuple[str, _Header]:
     """Return a header's name as text, and how its values are shown."""
     text = _header_text(name)
     return text, _Header(header_name(text), more)
+
+
+@lru_cache(maxsize=1024)
+def _shown_plain(value: bytes | str) -> object:
+    """Return the value of a header that is none of a secret's, as it may be seen."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return sanitize_url(text) if "@" in text or "=" in text else text
 
 
 def sanitize_header_attribute(name: str, value: object) -> object:

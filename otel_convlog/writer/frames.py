@@ -10,19 +10,25 @@ import marshal
 import os
 import select
 import struct
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from otel_convlog import attributes as names
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _LENGTH = struct.Struct("<Q")
 _BYTES_AT_ONCE = 1 << 16  # a larger buffer is fresh memory from the system each time
 
 SERVICE_NAME = "service.name"
+
+_END = "}"  # of the JSON of an upstream request, behind its body
 
 # By these methods, for an enumeration has a `str` of its own.
 _PLAIN: tuple[tuple[type, Callable[[Any], object]], ...] = (
@@ -125,21 +131,57 @@ def span_values(span: ReadableSpan) -> tuple[object, ...]:
     context = span.context
     if context is None:
         raise ValueError("a span without a context is of no turn")
+    attributes = _copied(span.attributes)
     events = [
-        (event.name, dict(event.attributes or {}), event.timestamp, event.dropped_attributes) for event in span.events
+        (event.name, _copied(event.attributes), event.timestamp, event.dropped_attributes) for event in span.events
     ]
+    folded = _fold(attributes, events)
     return (
         span.name,
         (context.trace_id, context.span_id, int(context.trace_flags)),
         (span.parent.trace_id, span.parent.span_id) if span.parent is not None else None,
         str(span.resource.attributes.get(SERVICE_NAME, "")),
-        dict(span.attributes or {}),
+        attributes,
+        folded,
         events,
         span.start_time,
         span.end_time,
         span.dropped_attributes,
         span.dropped_events,
     )
+
+
+def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    if isinstance(attributes, (BoundedAttributes, MappingProxyType)):  # through which `dict` would go item by item
+        return attributes.copy()  # type: ignore[return-value]  # of a dict, as the SDK has it
+    return dict(attributes or {})
+
+
+def _fold(attributes: dict[str, Any], events: list[tuple[str, dict[str, Any], int, int]]) -> bool:
+    """Let what is twice in a turn pass once: proxies mostly pass on what they are given.
+
+    Of texts that are one object, `marshal` writes one.
+
+    Returns:
+        Whether the end of the upstream's request, which is the client's request, is left out.
+    """
+    _share(attributes, names.UPSTREAM_RESPONSE, attributes, names.CLIENT_RESPONSE)
+    if len(events) == 2:
+        _share(events[0][1], names.WIRE, events[1][1], names.WIRE)
+    request, upstream = attributes.get(names.CLIENT_REQUEST), attributes.get(names.UPSTREAM_REQUEST)
+    if not (isinstance(request, str) and isinstance(upstream, str) and upstream.endswith(_END)):
+        return False
+    begin = len(upstream) - len(request) - len(_END)
+    if begin <= 0 or not upstream.startswith(request, begin):
+        return False
+    attributes[names.UPSTREAM_REQUEST] = upstream[:begin]
+    return True
+
+
+def _share(owner: dict[str, Any], name: str, other: dict[str, Any], other_name: str) -> None:
+    text = owner.get(name)
+    if text is not None and other.get(other_name) == text:
+        other[other_name] = text
 
 
 class PassedSpan(ReadableSpan):
@@ -150,8 +192,12 @@ class PassedSpan(ReadableSpan):
     """
 
     def __init__(self, values: Sequence[Any]) -> None:
-        name, context, parent, service_name, attributes, events, start, end, lost_attributes, lost_events = values
+        name, context, parent, service_name, attributes, folded, events, start, end, lost_attributes, lost_events = (
+            values
+        )
         trace_id, span_id, flags = context
+        if folded:
+            attributes[names.UPSTREAM_REQUEST] += attributes[names.CLIENT_REQUEST] + _END
         super().__init__(
             name=name,
             context=SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(flags)),

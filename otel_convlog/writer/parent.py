@@ -12,25 +12,24 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
+from otel_convlog.writer.pipe import FramePipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from io import FileIO
     from pathlib import Path
     from typing import IO
 
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_convlog.exporter import ConversationSpanExporter
-
-if sys.platform != "win32":
-    import fcntl
 
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +38,6 @@ TURNS_BEFORE = 16  # that are written here first: a process that ends soon is no
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
 _LINGER_S = 0.005  # each time that a thread takes the interpreter costs the proxy more than what it does then
-_PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
 
@@ -55,7 +53,7 @@ class _Sent(NamedTuple):
     """What the process has been given, and has not reported yet."""
 
     number: int
-    spans: list[ReadableSpan]
+    spans: Sequence[ReadableSpan]
     size_bytes: int
 
 
@@ -85,6 +83,9 @@ class ProcessWriter(SpanExporter):
         self._lock = threading.RLock()  # for what is sent, in order
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: FramePipe | None = None  # to the process
+        self._sending = False
+        self._begun: ReadableSpan | None = None  # a turn of which the pipe has taken a part, and no one the rest
         self._ready = False  # whether the process has said that it is there
         self._turns = 0  # that have come
         self._sent: deque[_Sent] = deque()
@@ -137,6 +138,34 @@ class ProcessWriter(SpanExporter):
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
         return self._local.concerns(span)
 
+    def take_at_once(self, span: ReadableSpan) -> bool:
+        """Hand a finished turn over within the call, where there is room for it. Never waits.
+
+        A thread that did it would take the interpreter from the proxy, at a multiple of what this costs; and what is in
+        the pipe is written though the proxy is killed.
+
+        Returns:
+            Whether it is handed over. Where it is not, it is to be exported.
+        """
+        if not self._ready or self._writes_itself or not readers.is_turn(span):
+            return False
+        # Where much waits, the bound is near, and who counts exactly is to decide.
+        if self.waiting_bytes > self.queue_bytes // 2 or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            # A signal's handler, or a destructor, that interrupts this very method has the lock too.
+            if self._process is None or self._pipe is None or self._sending or not self._pipe.may_have_room:
+                return False
+            self._sending = True
+            try:
+                if not self._write_now(self._pipe, self._framed([span])):
+                    self._begun = span
+            finally:
+                self._sending = False
+            return self._begun is None
+        finally:
+            self._lock.release()
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Hand the turns among the spans over, or write them. Never raises.
 
@@ -144,10 +173,10 @@ class ProcessWriter(SpanExporter):
             SUCCESS when their bytes have been handed to the writer's process; where this one writes itself, what
             `ConversationSpanExporter.export` returns.
         """
+        spans = self._finish_begun(spans)
         if not self._writes_itself:
-            turns = [span for span in spans if readers.is_turn(span)]
-            self._writes_itself = len(turns) < len(spans)
-            if not self._writes_itself and self._send(turns):
+            self._writes_itself = not all(map(readers.is_turn, spans))
+            if not self._writes_itself and self._send(spans):
                 return SpanExportResult.SUCCESS
         return self._local.export(spans)
 
@@ -191,7 +220,19 @@ class ProcessWriter(SpanExporter):
             return True
         return False
 
-    def _send(self, spans: list[ReadableSpan] | None) -> bool:
+    def _finish_begun(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
+        """Hand over the rest of a turn that was begun to be; return the other spans."""
+        begun = self._begun
+        if begun is None or not any(span is begun for span in spans):
+            return spans
+        with self._lock:
+            self._begun = None
+            if self._pipe is not None:
+                with suppress(OSError, ValueError):  # as in `_write_now`
+                    self._pipe.write(b"")
+        return [span for span in spans if span is not begun]
+
+    def _send(self, spans: Sequence[ReadableSpan] | None) -> bool:
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
         with self._lock:
             process = self._process
@@ -200,18 +241,30 @@ class ProcessWriter(SpanExporter):
                 self._start()
             if process is None or not self._ready:
                 return False
-            self._number += 1
-            frame = packed((self._number, None if spans is None else [span_values(span) for span in spans]))
-            with self._reported:
-                self._sent.append(_Sent(self._number, spans or [], len(frame)))
-                self._sent_bytes += len(frame)
-            pipe, left = process.stdin, memoryview(frame)
+            frame = self._framed(spans)
             try:
-                while pipe is not None and left:
-                    left = left[pipe.write(left) :]
+                if self._pipe is not None:
+                    self._pipe.write(frame)
             except (OSError, ValueError):  # it has ended
                 self._take_back(process)
             return True
+
+    def _framed(self, spans: Sequence[ReadableSpan] | None) -> bytes:
+        """Return the next frame, which counts as sent."""
+        self._number += 1
+        frame = packed((self._number, None if spans is None else [span_values(span) for span in spans]))
+        with self._reported:
+            self._sent.append(_Sent(self._number, spans or (), len(frame)))
+            self._sent_bytes += len(frame)
+        return frame
+
+    @staticmethod
+    def _write_now(pipe: FramePipe, frame: bytes) -> bool:
+        """Write a frame as far as there is room; return whether that is all of it."""
+        try:
+            return pipe.write_now(frame)
+        except (OSError, ValueError):  # the process has ended; who reads its reports writes what it has not
+            return False
 
     def _start(self) -> None:
         """Start the process, unless it ends again and again; it says when it is there."""
@@ -231,7 +284,6 @@ class ProcessWriter(SpanExporter):
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             self._give_up(str(error))
             return
-        _widen(process.stdin)
         try:
             threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
         except RuntimeError as error:  # no more threads; or the interpreter is ending
@@ -240,6 +292,7 @@ class ProcessWriter(SpanExporter):
             self._give_up(str(error))
             return
         self._process = process
+        self._pipe = FramePipe(cast("FileIO", process.stdin))
 
     def _give_up(self, why: str) -> None:
         self._writes_itself = True
@@ -316,13 +369,6 @@ def _path() -> list[str]:
     """Return where modules are looked for. Programs put other things there than text, which Python skips."""
     places: list[object] = [*sys.path]
     return [place for place in places if isinstance(place, str)]
-
-
-def _widen(pipe: IO[bytes] | None) -> None:
-    """Let a pipe take more before it makes who writes wait, where the system can."""
-    if pipe is not None and sys.platform == "linux":
-        with suppress(OSError):
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _close(pipe: IO[bytes] | None) -> None:

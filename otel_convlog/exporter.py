@@ -221,6 +221,26 @@ class ConversationSpanExporter(SpanExporter):
         """Expect spans one by one as they end, rather than many at once; to be called before the first."""
         self._assembler.wait_for_twins()
 
+    def wait_for_senders(self) -> None:
+        """Expect spans that other processes send, in whatever pieces; to be called before the first."""
+        self._assembler.wait_for_senders()
+
+    @property
+    def refused_bytes(self) -> int:
+        """How many bytes of turns wait because the disk has refused them."""
+        return self._pending.bytes
+
+    def waiting_spans(self) -> set[tuple[int, int]] | None:
+        """Return the trace and span ids of what has been taken, and is not written.
+
+        Returns:
+            They are for what more may come of their calls. None where that cannot be said now: something is being
+            written, or the disk refuses it.
+        """
+        waiting = self._assembler.waiting_spans()
+        # In this order: what has left the assembler since is written, or somebody is at it.
+        return None if self._inside or self._pending.bytes else waiting
+
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
         return self._assembler.concerns(span)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from otel_convlog import open_turns, readers
 from otel_convlog.assembly.call import Call, Key, Recent, Written, asked, begins_before_end, nested, overlap, twice
 from otel_convlog.assembly.content_capture import ContentCapture
-from otel_convlog.assembly.waiting import FOR_TWIN_S, WaitingCalls
+from otel_convlog.assembly.waiting import FOR_SENDERS_S, FOR_TWIN_S, WaitingCalls
 from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
@@ -56,7 +56,7 @@ class Assembler:
     """
 
     def __init__(self, sources: Collection[str] = readers.SOURCES, *, most_bytes: int = _MOST_BYTES) -> None:
-        self._for_twin_s = 0.0
+        self._at_least_s = 0.0
         self._reads_turns = readers.TURN in sources
         self._vocabularies = frozenset(sources) - {readers.TURN}
         self._most_bytes = min(most_bytes, _MOST_BYTES)
@@ -67,7 +67,7 @@ class Assembler:
     def reset(self) -> None:
         """Forget what waits; in a forked child it is the parent's to write."""
         self._lock = threading.Lock()
-        self._waiting = WaitingCalls(self._for_twin_s)
+        self._waiting = WaitingCalls(self._at_least_s)
         self._bare: Recent[Key, list[CallSpan]] = Recent()  # spans without content whose call has not been seen
         self._done: Recent[Key, Written] = Recent()
         self._begun: Recent[bytes, CallSpan] = Recent(_MOST_BEGUN)  # written before their streams ended
@@ -77,7 +77,12 @@ class Assembler:
 
     def wait_for_twins(self) -> None:
         """Let calls without parent wait too: spans come one by one, and the next may be of the same call."""
-        self._for_twin_s = FOR_TWIN_S
+        self._at_least_s = FOR_TWIN_S
+        self.reset()
+
+    def wait_for_senders(self) -> None:
+        """Let all calls wait as long as other processes take to send what belongs to them."""
+        self._at_least_s = FOR_SENDERS_S
         self.reset()
 
     @property
@@ -90,9 +95,14 @@ class Assembler:
         """Whether anything waits, so that `due` is to be called every `TICK_S` seconds."""
         return bool(self._waiting)
 
+    def waiting_spans(self) -> set[tuple[int, int]]:
+        """Return the trace and span ids of what waits: of the calls, and of what is known to stand around them."""
+        with self._lock:
+            return {(span.trace_id, span.span_id) for call in self._waiting for span in (*call.spans, *call.around)}
+
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a span is to be handed to `add`; cheap, for it is asked of every span."""
-        if readers.may_read(span):
+        if readers.may_read(span.name, span.attributes or ()):
             if readers.is_turn(span):
                 return self._reads_turns
             if self._vocabularies and readers.is_call(span):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FOR_PARENT_S = 1.0
 FOR_TWIN_S = 0.1
+FOR_SENDERS_S = 10.0  # for either, where other processes send it: a batch processor takes five, and may try again
 _MOST = 4096
 
 _K = TypeVar("_K")
@@ -23,12 +24,12 @@ class WaitingCalls:
     """Calls in the order in which they came, and where to find the one that a span belongs to.
 
     Args:
-        for_twin_s: How long a call without parent waits: in another trace, another instrumentation's span may end that
-            stands around it.
+        at_least_s: How long any call waits, also one without parent: in another trace, another instrumentation's span
+            may end that stands around it.
     """
 
-    def __init__(self, for_twin_s: float = 0.0) -> None:
-        self._for_twin_s = for_twin_s
+    def __init__(self, at_least_s: float = 0.0) -> None:
+        self._at_least_s = at_least_s
         self._held: dict[Call, None] = {}
         # Indexes have dicts for sets: they keep the order, and thousands may wait for one parent.
         self._by_span: dict[int, Call] = {}
@@ -65,8 +66,8 @@ class WaitingCalls:
         call.parent_id = parent_id
         if parent_id is not None:
             self._by_parent.setdefault(parent_id, {})[call] = None
-        for_twin_s = FOR_TWIN_S if call.awaits_inner else self._for_twin_s
-        call.until = now + (for_twin_s if parent_id is None else _FOR_PARENT_S)
+        for_inner_s = FOR_TWIN_S if call.awaits_inner else 0.0
+        call.until = now + max(self._at_least_s, for_inner_s if parent_id is None else _FOR_PARENT_S)
         self._touched[call] = None
 
     def awaits(self, span_id: int) -> bool:

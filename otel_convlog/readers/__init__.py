@@ -10,7 +10,7 @@ from otel_convlog.readers import gen_ai, litellm_raw, openinference, turn
 from otel_convlog.readers.call_span import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -27,9 +27,14 @@ _ANY_MARKS = _MARKS | {TURN_ID}
 _SPAN_NAMES = (SPAN_NAME, litellm_raw.SPAN_NAME)
 
 
-def may_read(span: ReadableSpan) -> bool:
-    """Say whether `is_turn` or `is_call` may be true of a span: one look, since most spans are neither."""
-    return span.name in _SPAN_NAMES or not _ANY_MARKS.isdisjoint(span.attributes or ())
+def may_read(name: str, attributes: Iterable[str]) -> bool:
+    """Say whether `is_turn` or `is_call` may be true of a span: one look, since most spans are neither.
+
+    Args:
+        name: The span's.
+        attributes: The names of its attributes.
+    """
+    return name in _SPAN_NAMES or not _ANY_MARKS.isdisjoint(attributes)
 
 
 def is_turn(span: ReadableSpan) -> bool:

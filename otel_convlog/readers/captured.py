@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from otel_convlog import attempts
 from otel_convlog import attributes as names
+from otel_convlog.attempts import REQUEST
 from otel_convlog.jsontext import from_wire
+from otel_convlog.readers.foreign import masked_url, with_masked_headers
 from otel_convlog.record import StreamEvents, TurnRecord
 from otel_convlog.streams import assemble, assemble_whole
 from otel_convlog.streams.wire import WireEvents, read_wire
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.readers.turn_fields import TurnFields
 
+_MASKED = {"target_url": masked_url, REQUEST: with_masked_headers}
 _CLIENT_LEFT = "client_disconnected"  # what `otel_convlog.capture` calls it
 
 
@@ -80,6 +83,9 @@ def read_attempts(attempts_: Json) -> list[Json]:
 
 def _attempt(attempt: dict[str, Json]) -> Json:
     known = dict(attempt)
+    for name, masked in _MASKED.items():
+        if name in known:
+            known[name] = masked(known[name])
     text, bounded = known.pop(attempts.ANSWER, None), known.pop(attempts.BOUNDED, False)
     lengths, event_type = known.pop(attempts.LENGTHS, None), known.pop(attempts.EVENT_TYPE, "")
     if isinstance(text, str):

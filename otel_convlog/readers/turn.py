@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from otel_convlog import attributes as names
 from otel_convlog.readers.captured import assembled, read_attempts, read_stream
+from otel_convlog.readers.foreign import masked_headers, masked_url, with_masked_headers
 from otel_convlog.readers.turn_fields import TurnFields
 from otel_convlog.record import TurnRecord
 from otel_convlog.times import TIME_PATTERN, format_time
@@ -33,7 +34,8 @@ def read(span: ReadableSpan) -> TurnRecord | None:
     """Return the turn that the span records, or None for a span of another kind.
 
     What limits of the SDK have cut off is missing in the turn, or stands there as the text that is left of its JSON;
-    ``complete`` and ``lost`` in the turn's ``otel`` object say so.
+    ``complete`` and ``lost`` in the turn's ``otel`` object say so. Headers and URLs are masked here too: the span may
+    have been made by another program (docs/span-contract.md).
     """
     context = span.context
     attributes = span.attributes or {}
@@ -50,16 +52,16 @@ def read(span: ReadableSpan) -> TurnRecord | None:
         client_model=fields.plain(names.CLIENT_MODEL),
         backend=fields.plain(names.BACKEND),
         stream=attributes.get(names.STREAM) is True,
-        target_url=fields.plain(names.TARGET_URL),
+        target_url=masked_url(fields.plain(names.TARGET_URL)),
         upstream_model=fields.plain(names.UPSTREAM_MODEL),
         started_at=format_time(started_ns),
         updated_at=updated_at
         if isinstance(updated_at, str) and TIME_PATTERN.fullmatch(updated_at)
         else format_time(ended_ns),
-        request_headers=fields.json(names.REQUEST_HEADERS, {}),
+        request_headers=masked_headers(fields.json(names.REQUEST_HEADERS, {})),
         client_request=fields.json(names.CLIENT_REQUEST),
         metadata=fields.json(names.METADATA, {}),
-        upstream_request=fields.json(names.UPSTREAM_REQUEST),
+        upstream_request=with_masked_headers(fields.json(names.UPSTREAM_REQUEST)),
         upstream_response=fields.json(names.UPSTREAM_RESPONSE),
         client_response=fields.json(names.CLIENT_RESPONSE),
         upstream_events=upstream.events,

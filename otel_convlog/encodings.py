@@ -56,6 +56,8 @@ class _Chain:
 class _Gzip:
     """Gzip, of which one part may follow another (RFC 1952, section 2.2)."""
 
+    _BYTES_AT_ONCE = 4096  # what follows a part is copied at its end, and there may be millions of parts
+
     def __init__(self) -> None:
         self._begin()
 
@@ -63,13 +65,16 @@ class _Gzip:
         self._inner = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     def decode(self, data: bytes, most_bytes: int) -> bytes:
-        plain = b""
-        while data and len(plain) < most_bytes:
-            if self._inner.eof:
-                self._begin()
-            plain += self._inner.decompress(data, most_bytes - len(plain))
-            data = self._inner.unused_data
-        return plain
+        pieces: list[bytes] = []
+        for start in range(0, len(data), self._BYTES_AT_ONCE):
+            piece = data[start : start + self._BYTES_AT_ONCE]
+            while piece and most_bytes > 0:
+                if self._inner.eof:
+                    self._begin()
+                pieces.append(self._inner.decompress(piece, most_bytes))
+                most_bytes -= len(pieces[-1])
+                piece = self._inner.unused_data
+        return b"".join(pieces)
 
 
 class _Deflate:

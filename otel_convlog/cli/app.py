@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "exporting",
     "replay": "replaying",
     "view": "viewing",
+    "collect": "collecting",
     "completion": "completing",
 }
 

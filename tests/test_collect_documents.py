@@ -1,0 +1,32 @@
+"""Spans that come by OTLP give the documents that the exporter gives in their own process, byte for byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from collect_process import collecting
+from recorded_spans import SPANS, load
+
+from otel_convlog import ConversationSpanExporter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.glob("*/*.json"))}
+
+
+@pytest.mark.parametrize("family", ["genai", "logfire", "openinference", "traceloop"])
+def test_recorded_instrumentation_spans_give_the_same_documents(family: str, tmp_path: Path) -> None:
+    for path in sorted((SPANS / family).glob("*.jsonl")):
+        spans = load(path)
+        here, there = tmp_path / "here" / path.stem, tmp_path / "there" / path.stem
+        exporter = ConversationSpanExporter(directory=here)
+        exporter.export(spans)
+        exporter.shutdown()
+        with collecting(there) as collector:
+            collector.send(spans)
+            assert collector.stop() == 0
+        assert written(there) == written(here), path.name

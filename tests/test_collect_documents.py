@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from collect_process import collecting
+from collect_process import collecting, recorded
+from opentelemetry import trace
 from recorded_spans import SPANS, load
+from replay import replay
+from simulated_clients import plain_growth, streamed
 
 from otel_convlog import ConversationSpanExporter
 
@@ -31,3 +34,18 @@ def test_recorded_instrumentation_spans_give_the_same_documents(family: str, tmp
         assert collector.stop() == 0
     assert written(there)
     assert written(there) == written(here)
+
+
+def test_turns_give_the_same_documents(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    provider, memory = recorded()
+    trace.set_tracer_provider(provider)
+    for dialogue in (*plain_growth(1), *streamed(2)):
+        for turn in dialogue if isinstance(dialogue, list) else [dialogue]:
+            replay([turn])
+    spans = memory.get_finished_spans()
+    exporter = ConversationSpanExporter(directory=tmp_path / "here")
+    exporter.export(spans)
+    with collecting(tmp_path / "there") as collector:
+        collector.send(spans)
+        assert written(tmp_path / "there") == written(tmp_path / "here")
+    assert written(tmp_path / "here")

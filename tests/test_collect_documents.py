@@ -39,9 +39,8 @@ def test_recorded_instrumentation_spans_give_the_same_documents(family: str, tmp
 def test_turns_give_the_same_documents(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     provider, memory = recorded()
     trace.set_tracer_provider(provider)
-    for dialogue in (*plain_growth(1), *streamed(2)):
-        for turn in dialogue if isinstance(dialogue, list) else [dialogue]:
-            replay([turn])
+    for turn in (*plain_growth(1), *streamed(2)):
+        replay([turn])
     spans = memory.get_finished_spans()
     exporter = ConversationSpanExporter(directory=tmp_path / "here")
     exporter.export(spans)

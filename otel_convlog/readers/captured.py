@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from otel_convlog import attempts
 from otel_convlog import attributes as names
-from otel_convlog.attempts import REQUEST
+from otel_convlog.attempts import REQUEST, URL
 from otel_convlog.jsontext import from_wire
 from otel_convlog.readers.foreign import masked_url, with_masked_headers
 from otel_convlog.record import StreamEvents, TurnRecord
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
     from otel_convlog.readers.turn_fields import TurnFields
 
-_MASKED = {"target_url": masked_url, REQUEST: with_masked_headers}
+_MASKED = {URL: masked_url, REQUEST: with_masked_headers}
 _CLIENT_LEFT = "client_disconnected"  # what `otel_convlog.capture` calls it
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -90,6 +95,30 @@ def collecting(directory: Path, *options: str, **variables: str) -> Iterator[Col
 def body_of(spans: Sequence[ReadableSpan]) -> bytes:
     """Return the body of the request that the Python SDK sends."""
     return encode_spans(spans).SerializeToString()
+
+
+def turns_request(conversations: Sequence[str], *, size_bytes: int = 100) -> ExportTraceServiceRequest:
+    """Return a request with a turn of each conversation."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for conversation_id in conversations:
+        body = {"session_id": conversation_id, "messages": [{"role": "user", "content": "x" * size_bytes}]}
+        span = scope.spans.add(
+            trace_id=secrets.token_bytes(16),
+            span_id=secrets.token_bytes(8),
+            name="convlog.turn",
+            start_time_unix_nano=time.time_ns(),
+            end_time_unix_nano=time.time_ns(),
+        )
+        for name, value in (("convlog.route", "chat"), ("convlog.client_request", json.dumps(body))):
+            span.attributes.add(key=name).value.string_value = value
+    return request
+
+
+def ids_in(request: ExportTraceServiceRequest) -> list[str]:
+    """Return the ids of a request's turns."""
+    spans = [span for resource in request.resource_spans for scope in resource.scope_spans for span in scope.spans]
+    return [f"turn_{span.trace_id[-4:].hex()}{span.span_id.hex()}" for span in spans]
 
 
 def recorded(resource: Mapping[str, str] | None = None) -> tuple[TracerProvider, InMemorySpanExporter]:

@@ -65,15 +65,19 @@ def _in_run(beginning: str, rest: str) -> str:
     return re.escape(beginning) + (r"[A-Za-z0-9_-]{8}" if beginning in ("eyJ", "SG.") else rest)
 
 
-_SUSPICIOUS = re.compile(
-    "|".join(
-        (
-            *(_in_run(beginning, token.rest) for token in rules.TOKENS for beginning in token.beginnings),
-            *("PuTTY-User-Key", "T3BlbkFJ", "JQQJ99", "-us[0-9]", ":AA", r"\.atlasv1\.", r"pat[A-Za-z0-9]{14}\."),
-            r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20}",
-        )
-    ).encode()
-)
+# What a part of a key begins with, its letters, and all of it. To look for each beginning whose letters are there is
+# many times faster than one pattern for all, which tries every one at every letter: hexadecimal data is one long run.
+_SUSPICIOUS: list[tuple[bytes, frozenset[int], re.Pattern[bytes]]] = [
+    (beginning.encode(), frozenset(beginning.encode()), re.compile(pattern.encode()))
+    for beginning, pattern in (
+        *((beginning, _in_run(beginning, token.rest)) for token in rules.TOKENS for beginning in token.beginnings),
+        *((word, re.escape(word)) for word in ("PuTTY-User-Key", "T3BlbkFJ", "JQQJ99", ":AA", ".atlasv1.")),
+        ("-us", "-us[0-9]"),
+        ("pat", r"pat[A-Za-z0-9]{14}\."),
+        (".", r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{20}"),
+    )
+]
+_SUSPICIOUS_LETTERS = frozenset(letter for _, letters, _ in _SUSPICIOUS for letter in letters)
 # How the names of `rules.QUOTED` end, and what may stand between them and a value.
 _NAME_ENDINGS = frozenset(
     (b"word", b"sswd", b"rase", b"pwd", b"cret", b"key", b"oken", b"ture", b"ring", b"tion", b"tial", b"okie", b"asic")
@@ -225,9 +229,25 @@ def _has_suspicious_run(data: bytes, low: bytes) -> bool:
         if data[end : end + 1] in _DATA_GOES_ON:
             end = _end_of_data(data, end)
         start = marked.find(_RUN, end)
-    if _SUSPICIOUS.search(b" ".join(runs)):
+    if _is_suspicious(b" ".join(runs)):
         return True
     return any(_is_named(data, start) for start in named.values())
+
+
+def _is_suspicious(runs: bytes) -> bool:
+    missing = frozenset(letter for letter in _SUSPICIOUS_LETTERS if letter not in runs)
+    return any(
+        missing.isdisjoint(letters) and _holds(runs, beginning, pattern) for beginning, letters, pattern in _SUSPICIOUS
+    )
+
+
+def _holds(data: bytes, beginning: bytes, pattern: re.Pattern[bytes]) -> bool:
+    start = data.find(beginning)
+    while start >= 0:
+        if pattern.match(data, start):
+            return True
+        start = data.find(beginning, start + 1)
+    return False
 
 
 def _end_of_data(data: bytes, end: int) -> int:

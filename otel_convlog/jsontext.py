@@ -118,6 +118,21 @@ def to_indented_json(value: object, *, max_depth: int | None = None) -> bytes:
     return text
 
 
+def to_compact_text(value: Json) -> str:
+    """Encode a tree of JSON values: the text of ``json.dumps(value, ensure_ascii=False, separators=(",", ":"))``.
+
+    Raises:
+        ValueError: It has an integer of more digits than Python writes (``sys.get_int_max_str_digits()``).
+    """
+    try:
+        text = orjson.dumps(value)
+        if not _may_hold_unlike_float(value, text):
+            return text.decode()
+    except (TypeError, RecursionError):  # what only Python's own can write
+        pass
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def exact_int(digits: str) -> int:
     """Parse an integer of any length: Python's own ``int`` stops at 4,300 digits (``sys.set_int_max_str_digits``)."""
     try:

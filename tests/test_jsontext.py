@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from otel_convlog.jsontext import MAX_DEPTH, from_any_json, from_json, to_indented_json, to_json
+from otel_convlog.jsontext import MAX_DEPTH, from_any_json, from_json, to_compact_text, to_indented_json, to_json
 
 _SURROGATES = st.text(st.characters(), max_size=6)  # without an argument, lone surrogates too
 _SCALARS = (
@@ -47,6 +47,14 @@ def _as_python_writes(value: object) -> bytes:
 @example([1e-5, 9.999e-5, 1e15, 123456789012345680.0])
 def test_a_document_has_the_bytes_that_python_gives_it(value: Any) -> None:
     assert to_indented_json(from_json(to_json(value))) == _as_python_writes(value)
+
+
+@given(_TREES)
+@example({"\ud800": [2**64, -(2**63) - 1, 1e-7, 1e22, 1e16, 0.00001234, -0.0, 5e-324], "e": [{}, [], ""]})
+@example({"control": '\x00\x1f\x7f\u2028"\\/\b\f\n\r\t'})
+def test_compact_text_is_what_python_gives(value: Any) -> None:
+    tree = from_json(to_json(value))
+    assert to_compact_text(tree) == json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
 
 
 @given(_TREES)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.explicit import explicit_id
-from otel_convlog.jsontext import from_json, to_json
+from otel_convlog.jsontext import from_json, to_compact_text, to_json
 
 if TYPE_CHECKING:
     from otel_convlog.jsontext import Json
@@ -59,8 +59,8 @@ def _seed(route: str, payload: Json) -> str:
         messages = request.get("messages", [])
         if not isinstance(messages, list):
             return "chat|"
-        normalised = [_message(message) for message in messages if isinstance(message, dict)]
-        return "chat|" + json.dumps(normalised, ensure_ascii=False, separators=(",", ":"))
+        normalised: list[Json] = [_message(message) for message in messages if isinstance(message, dict)]
+        return "chat|" + to_compact_text(normalised)
     if route == "responses":
         text = request.get("input", [])
         instructions = request.get("instructions") or ""

@@ -42,6 +42,7 @@ _MASKED = re.compile(r"(?:.{4}\*{3}.{4}|\*{3})(?:, (?:.{4}\*{3}.{4}|\*{3}))*", r
 HEADER_ATTRIBUTES = frozenset({"llm.headers", "gen_ai.headers"})
 _HEADER_ATTRIBUTE = re.compile(r"http\.(request|response)\.header\.")
 _LONGEST_HEADERS = 1 << 14
+_LONGEST_KNOWN = 256  # bytes of a value that is remembered
 
 _VARIABLE = "OTEL_EXPORTER_CONVLOG_REDACT_HEADERS"
 
@@ -68,7 +69,8 @@ def sanitize_headers(headers: object, *, names: Iterable[str] = ()) -> dict[str,
         try:
             name, value = pair
             text, known = _known(bytes(name) if type(name) is bytearray else name, more)
-            shown = _shown_plain(value) if known.is_plain and type(value) is bytes else known.shown(value)
+            is_often_seen = known.is_plain and type(value) is bytes and len(value) <= _LONGEST_KNOWN
+            shown = _shown_plain(value) if is_often_seen else known.shown(value)
             sanitized[text] = f"{sanitized[text]}, {shown}" if text in sanitized else shown
         except Exception:  # noqa: BLE001, S112  a header without a readable name cannot be told from a secret
             continue
@@ -141,10 +143,10 @@ def _known(name: Hashable, more: frozenset[str]) -> tuple[str, _Header]:
     return text, _Header(header_name(text), more)
 
 
-@lru_cache(maxsize=1024)
-def _shown_plain(value: bytes | str) -> object:
+@lru_cache(maxsize=1024)  # the same values come with each request, too
+def _shown_plain(value: bytes) -> str:
     """Return the value of a header that is none of a secret's, as it may be seen."""
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    text = value.decode("latin-1")
     return sanitize_url(text) if "@" in text or "=" in text else text
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import requests
 from collect_process import (
     JSON,
@@ -33,6 +34,7 @@ from opentelemetry import trace
 from recorded_spans import SPANS, load
 
 import otel_convlog
+from otel_convlog.collecting.message_count import MOST_TOKENS, TooManyMessagesError, check_json
 
 
 def test_what_is_acknowledged_is_in_its_file_once(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
@@ -218,6 +220,29 @@ def test_what_is_being_sent_when_it_stops_is_answered(tmp_path: Path) -> None:
                 each.result()
     assert set(taken) <= set(turn_ids(tmp_path))
     assert max(Counter(turn_ids(tmp_path)).values()) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"resourceSpans":[{"scopeSpans":[{"spans":[%s{}]}]}]}' % (b"{}," * 2_000_000),
+        b'{"x":[%s""]}' % (b'"",' * 2_000_000),
+        b'{"x":[%s[]]}' % (b"[]," * 2_000_000),
+    ],
+    ids=["spans", "texts", "lists"],
+)
+def test_json_of_nothing_but_structure_is_refused_before_it_is_decoded(body: bytes, tmp_path: Path) -> None:
+    with collecting(tmp_path) as collector:
+        before = collector.most_memory_bytes()
+        assert collector.post(body, JSON).status_code == 413
+        assert collector.most_memory_bytes() - before < 100 << 20
+
+
+@pytest.mark.parametrize("text", [b'"%s"' % (b'{[,\\"' * 500_000), b"[%s]" % (b'"{",' * 500_000 + b"1")])
+def test_braces_and_commas_in_texts_do_not_count(text: bytes) -> None:
+    check_json(text)
+    with pytest.raises(TooManyMessagesError):
+        check_json(b"[%s,%s]" % (text, b"1," * MOST_TOKENS))
 
 
 def test_a_call_that_waits_survives_a_kill_and_is_there_once(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_convlog.collecting.message_count import MOST_MESSAGES, TooManyMessagesError, check_count
+from otel_convlog.collecting.message_count import TooManyMessagesError, check_count, check_json
 from otel_convlog.collecting.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ class _Json:
     content_type = "application/json"
 
     def read(self, body: bytes) -> ExportTraceServiceRequest:
-        if body.count(b"{") > 4 * MOST_MESSAGES:  # texts may have some too
-            raise _too_many()
+        try:
+            check_json(body)
+        except TooManyMessagesError as error:
+            raise _too_many() from error
         try:
             value = orjson.loads(body)
             for span in _spans(value):
@@ -132,5 +134,5 @@ def _unreadable(what: str, error: Exception) -> RefusedError:
 def _too_many() -> RefusedError:
     return RefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body has more than {MOST_MESSAGES} spans, attributes, events and values; smaller batches may be sent",
+        "the body has too many spans, attributes, events and values; smaller batches may be sent",
     )

@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_convlog.assembly.assembler import TICK_S, Assembler
 from otel_convlog.content import without_content
 from otel_convlog.content_modes import FULL
+from otel_convlog.delivery import TurnDelivery
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.metrics import ExporterMetrics
-from otel_convlog.pending import PendingTurns
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.logs import keep_secrets_out_of_logs
 from otel_convlog.redaction.turns import TurnRedactor
@@ -151,14 +151,10 @@ class ConversationSpanExporter(SpanExporter):
         )
         self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
         self._timer: threading.Timer | None = None
-        self._pending = PendingTurns(self._settings.queue_bytes)
         self._next_pruning = 0.0
         self._warned_of_limits = False
         self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
-        self._written = 0
-        self._written_bytes = 0
-        self._failed = 0
-        self._count_lock = threading.Lock()
+        self._delivery = TurnDelivery(self._store, self._settings.queue_bytes, self._metrics)
         self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
         self._set_aside: deque[Sequence[ReadableSpan]] = deque()
         self._ends_in: int | None = None  # the thread that shuts down when it comes out of there
@@ -195,12 +191,12 @@ class ConversationSpanExporter(SpanExporter):
     @property
     def bytes_written(self) -> int:
         """How many bytes of turns this process has written."""
-        return self._written_bytes
+        return self._delivery.bytes_written
 
     @property
     def turns_written(self) -> int:
         """How many turns this process has written."""
-        return self._written
+        return self._delivery.turns_written
 
     @property
     def redaction_failures(self) -> Mapping[str, int]:
@@ -210,12 +206,12 @@ class ConversationSpanExporter(SpanExporter):
     @property
     def turns_failed(self) -> int:
         """How many turns this process has lost: neither written nor kept for another try."""
-        return self._failed
+        return self._delivery.turns_failed
 
     @property
     def waiting_bytes(self) -> int:
         """How many bytes of turns wait: for the disk to work again, or for more that is to be known of them."""
-        return self._pending.bytes + self._assembler.waiting_bytes
+        return self._delivery.waiting_bytes + self._assembler.waiting_bytes
 
     def wait_for_twins(self) -> None:
         """Expect spans one by one as they end, rather than many at once; to be called before the first."""
@@ -228,7 +224,7 @@ class ConversationSpanExporter(SpanExporter):
     @property
     def refused_bytes(self) -> int:
         """How many bytes of turns wait because the disk has refused them."""
-        return self._pending.bytes
+        return self._delivery.waiting_bytes
 
     def waiting_spans(self) -> set[tuple[int, int]] | None:
         """Return the trace and span ids of what has been taken, and is not written.
@@ -239,7 +235,7 @@ class ConversationSpanExporter(SpanExporter):
         """
         waiting = self._assembler.waiting_spans()
         # In this order: what has left the assembler since is written, or somebody is at it.
-        return None if self._inside or self._pending.bytes else waiting
+        return None if self._inside or self._delivery.waiting_bytes else waiting
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
@@ -283,7 +279,7 @@ class ConversationSpanExporter(SpanExporter):
             return
         self._ends_in = None
         self._flush(last=True)
-        self._count(0, self._pending.give_up())
+        self._delivery.give_up()
         self._store.close()
 
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -291,7 +287,7 @@ class ConversationSpanExporter(SpanExporter):
         try:
             with self._in_here():
                 records, unreadable = self._assembler.add(spans)
-                self._count(0, unreadable)
+                self._delivery.lose(unreadable)
                 lost = unreadable + self._store_records(records)
         except Exception:
             _logger.exception("spans could not be exported")
@@ -320,7 +316,7 @@ class ConversationSpanExporter(SpanExporter):
                 self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
         except Exception:
             _logger.exception("turns could not be written")
-        return not self._pending.bytes
+        return not self._delivery.waiting_bytes
 
     def _look_again(self) -> None:
         """Come back in a moment where calls wait for more that is to be known of them."""
@@ -358,8 +354,8 @@ class ConversationSpanExporter(SpanExporter):
             except Exception:
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
-        self._count(0, unreadable)
-        return unreadable + self._write(self._pending.take(at_once=at_once), by_file, deadline)
+        self._delivery.lose(unreadable)
+        return unreadable + self._delivery.deliver(by_file, at_once=at_once, deadline=deadline)
 
     def _rendered(self, record: TurnRecord) -> tuple[IdentifiedTurn, RenderedTurn]:
         """Find a turn's conversation, then take out what must not be written."""
@@ -387,88 +383,6 @@ class ConversationSpanExporter(SpanExporter):
             ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" and set(lost) - {"bounded"} else "",
         )
 
-    def _write(
-        self, waiting: dict[Path, list[RenderedTurn]], new: dict[Path, list[RenderedTurn]], deadline: float
-    ) -> int:
-        """Write turns, those that waited before the new ones of the same file; return how many are lost."""
-        lost = 0
-        untried, unseen = dict(waiting), dict(new)
-        try:
-            for path in waiting:
-                if monotonic() >= deadline:
-                    break
-                lost += self._try_again(path, untried)
-            for path, turns in new.items():
-                if self._pending.waits(path):
-                    lost += self._keep(path, turns)
-                else:
-                    lost += self._try(path, turns)
-                del unseen[path]
-        finally:  # also when a signal's handler ends the process here
-            for path, turns in untried.items():
-                self._pending.put_back(path, turns)
-            for path, turns in unseen.items():
-                self._keep(path, turns)
-        if waiting or new:
-            self._pending.settle()
-        return lost
-
-    def _try_again(self, path: Path, untried: dict[Path, list[RenderedTurn]]) -> int:
-        turns = untried[path]
-        steps: list[int] = []
-        lost: list[RenderedTurn] = []
-        try:
-            self._store.write(path, turns, steps.append)
-        except OSError:
-            untried[path] = turns[sum(steps) :]  # they wait on
-        except Exception:
-            lost = turns[sum(steps) :]
-            _logger.exception("%d turns of %s are lost", len(lost), path)
-            del untried[path]
-            self._pending.drop(path, lost)
-            self._count(0, len(lost))
-        else:
-            del untried[path]
-        if written := turns[: sum(steps)]:
-            self._pending.written(path, written)
-            self._count_written(written)
-        return len(lost)
-
-    def _try(self, path: Path, turns: list[RenderedTurn]) -> int:
-        steps: list[int] = []
-        lost = 0
-        try:
-            self._store.write(path, turns, steps.append)
-        except OSError as error:
-            lost = self._keep(path, turns[sum(steps) :], error)
-        except Exception:
-            lost = len(turns) - sum(steps)
-            _logger.exception("%d turns of %s are lost", lost, path)
-            self._count(0, lost)
-        else:
-            self._pending.works()
-        if written := turns[: sum(steps)]:
-            self._count_written(written)
-        return lost
-
-    def _keep(self, path: Path, turns: list[RenderedTurn], error: OSError | None = None) -> int:
-        lost = self._pending.keep(path, turns, error)
-        self._count(0, lost)
-        return lost
-
-    def _count_written(self, turns: Sequence[RenderedTurn]) -> None:
-        size_bytes = sum(len(turn.body) for turn in turns)
-        self._written_bytes += size_bytes
-        self._count(len(turns), 0)
-        self._metrics.written(len(turns), size_bytes)
-
-    def _count(self, written: int, failed: int) -> None:
-        with self._count_lock:
-            self._written += written
-            self._failed += failed
-        if failed:
-            self._metrics.failed(failed)
-
     def _prune_beside(self) -> None:
         """Apply the retention settings now and then, in a thread of its own."""
         settings = self._settings
@@ -487,8 +401,7 @@ class ConversationSpanExporter(SpanExporter):
             _logger.exception("retention failed in %s", self.directory)
 
     def _unlock_in_child(self) -> None:
-        # Another thread of the parent may have held it when the child was forked.
-        self._count_lock = threading.Lock()
+        self._delivery.unlock_in_child()
         self._inside.clear()
         self._set_aside.clear()
         self._ends_in = None

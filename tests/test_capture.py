@@ -204,3 +204,26 @@ def test_a_server_that_says_that_the_client_has_gone(tmp_path: Path, no_sdk: Non
         asyncio.run(ConvlogMiddleware(app)(scope, never, send))
     provider.shutdown()
     assert turns_in(tmp_path)[0]["error"]["type"] == "client_disconnected"
+
+
+def test_a_request_that_cannot_be_recorded_is_served(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"answer"})
+
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ConversationSpanExporter(directory=tmp_path)))
+    trace.set_tracer_provider(provider)
+    headers = [(bytearray(b"content-type"), b"application/json"), (b"alone",)]  # as no server should give them
+    scope = {"type": "http", "method": "POST", "path": "/v1/messages", "headers": headers}
+    asyncio.run(ConvlogMiddleware(app)(scope, never, send))
+    provider.shutdown()
+    assert [message.get("body") for message in sent] == [None, b"answer"]

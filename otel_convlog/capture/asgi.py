@@ -59,7 +59,11 @@ class ConvlogMiddleware:
 
 async def serve(app: Application, options: CaptureOptions, scope: Scope, receive: Receive, send: Send) -> None:
     """Let an application serve a connection, and record it where it is a turn."""
-    turn = _begin(scope, options)
+    try:
+        turn = _begin(scope, options)
+    except Exception:  # whatever the server gives
+        _logger.warning("a request could not be recorded", exc_info=True)
+        turn = None
     if turn is None:
         await app(scope, receive, send)
         return
@@ -86,7 +90,7 @@ def _begin(scope: Scope, options: CaptureOptions) -> CapturedTurn | None:
         return None
     scope[_MARK] = True
     headers = scope.get("headers", ())
-    named = dict(headers)  # their names are in small letters, as the standard has it
+    named: dict[bytes, bytes] = dict(headers)  # their names are in small letters, as the standard has it
     encoding = _text(named.get(b"content-encoding", b""))
     turn = CapturedTurn(entrance, matched, headers, encoding, context_of(named, _GETTER), most_bytes=options.most_bytes)
     return turn if turn.recording else None

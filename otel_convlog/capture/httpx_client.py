@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from otel_convlog.attempts import Attempt
     from otel_convlog.wire import Body
+
+_logger = logging.getLogger(__name__)
 
 _MODULES = ("httpx", "httpx2")  # newer client libraries of Anthropic's bring the second
 
@@ -93,8 +96,13 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
 def _begin(request: Any) -> Attempt | None:
     if not _patches.active:
         return None
-    raw = request.headers.raw
-    return begin_attempt(request.method, request.url, _of_body(raw), raw)
+    try:
+        raw = request.headers.raw
+        headers = _of_body(raw)
+    except Exception:  # the request goes on, whatever it holds
+        _logger.warning("a request could not be recorded", exc_info=True)
+        return None
+    return begin_attempt(request.method, request.url, headers, raw)
 
 
 def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> None:

@@ -56,7 +56,11 @@ def serve(
     app: Application, options: CaptureOptions, environ: Environ, start_response: StartResponse
 ) -> Iterable[bytes]:
     """Let an application serve a request, and record it where it is a turn."""
-    turn = _begin(environ, options)
+    try:
+        turn = _begin(environ, options)
+    except Exception:  # whatever the server gives
+        _logger.warning("a request could not be recorded", exc_info=True)
+        turn = None
     if turn is None:
         return app(environ, start_response)
     exchange = _Exchange(turn, start_response)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Route
 
 pytestmark = pytest.mark.crash
 _MOST_BYTES = 200_000_000  # of memory
@@ -28,6 +29,11 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert path.stat().st_size > 250_000_000
     yield directory
     path.unlink()
+
+
+def _late(route: Route) -> None:
+    time.sleep(0.5)
+    route.continue_()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system says there how much memory was used")
@@ -53,7 +59,11 @@ def test_it_is_read_in_little_memory_and_loaded_as_it_is_looked_at(large: Path, 
         for tab in ("wire", "events", "diff", "raw"):
             page.goto(f"{viewer.url}/conversation/c?turn=2999&tab={tab}")
             expect(page.locator("#panel")).not_to_be_empty()
+        # Also while its part of the rail is already on its way.
+        page.route("**/rail/**", _late)
         page.get_by_role("textbox", name="Turn").fill("7")
+        with page.expect_request("**/rail/**"):
+            page.locator(".rail").evaluate("(rail) => rail.scrollTo(0, 0)")
         page.keyboard.press("Enter")
         expect(page.locator(".rail a[data-number='7']")).to_have_attribute("aria-current", "true")
         assert most_memory(viewer.process_id) < _MOST_BYTES

@@ -20,9 +20,16 @@ let asked = 0; // the latest request for a panel: what an earlier one brings com
 
 /* ---- what is loaded when it comes into view ---- */
 
+const loading = new WeakMap(); // of an element, the promise of what is being brought for it
+
+/** Bring what an element stands for; who asks while it is under way waits for the same. */
 async function load(element) {
-  if (!element.dataset.load || element.dataset.loading) return;
-  element.dataset.loading = "yes";
+  if (!element.dataset.load) return;
+  if (!loading.has(element)) loading.set(element, bring(element));
+  await loading.get(element);
+}
+
+async function bring(element) {
   try {
     const fragment = await fetchFragment(element.dataset.load);
     if (element.matches(".more")) {
@@ -36,7 +43,7 @@ async function load(element) {
       insert(element, fragment);
     }
   } catch (error) {
-    delete element.dataset.loading;
+    loading.delete(element);
     failed(element, error);
   }
 }

@@ -73,6 +73,7 @@ class FramePipe:
 
 
 def _wait_for_room(descriptor: int) -> None:
-    poll = select.poll()  # select() knows no descriptors past 1,023
-    poll.register(descriptor, select.POLLOUT)
-    poll.poll()
+    if sys.platform != "win32":  # where a write waits itself
+        poll = select.poll()  # select() knows no descriptors past 1,023
+        poll.register(descriptor, select.POLLOUT)
+        poll.poll()

@@ -156,20 +156,22 @@ def test_a_body_that_does_not_come_is_given_up_and_holds_nobody_up(tmp_path: Pat
 
 def test_where_too_much_waits_senders_are_told_to_come_again(tmp_path: Path) -> None:
     large = turns_request(["a"], size_bytes=900_000).SerializeToString()
-    with collecting(tmp_path, OTEL_EXPORTER_CONVLOG_QUEUE_BYTES=str(1 << 20)) as collector:
+    with collecting(tmp_path, OTEL_EXPORTER_CONVLOG_QUEUE_BYTES=str(len(large))) as collector:
         address = urlsplit(collector.url)
         with socket.create_connection((address.hostname, address.port or 0)) as slow:
             slow.sendall(
                 b"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/x-protobuf\r\n"
-                b"content-length: %d\r\n\r\n" % len(large) + large[:-1]
+                b"transfer-encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(large), large)
             )
             deadline = time.monotonic() + 20
-            while (refused := collector.post(large)).ok and time.monotonic() < deadline:
-                time.sleep(0.05)  # not all of the first one's bytes have been read
+            while requests.get(f"{collector.url}/healthz", timeout=20).json() != {"status": "full"}:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)  # not all of its bytes have been read
+            refused = collector.post(large)
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) >= 1
             assert "bytes wait" in Status.FromString(refused.content).message
-            slow.sendall(large[-1:])
+            slow.sendall(b"0\r\n\r\n")
             slow.settimeout(20)
             assert slow.recv(100).startswith(b"HTTP/1.1 200 ")
         assert collector.post(large).ok

@@ -22,6 +22,7 @@ from otel_convlog.content import without_content
 from otel_convlog.content_modes import FULL
 from otel_convlog.delivery import TurnDelivery
 from otel_convlog.identity.identifier import Identifier
+from otel_convlog.limits_warning import LimitsWarning
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.logs import keep_secrets_out_of_logs
@@ -36,22 +37,12 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_convlog.jsontext import Json
     from otel_convlog.record import TurnRecord
     from otel_convlog.store import RenderedTurn
 
 _logger = logging.getLogger(__name__)
 
 _PRUNING_INTERVAL_S = 600.0
-
-# The variables whose limits lose something of a turn, by the kind of it in otel.lost.
-_LIMITS = {
-    "messages": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-    "attributes": "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT (or OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT, OTEL_ATTRIBUTE_COUNT_LIMIT)",
-    "events": "OTEL_SPAN_EVENT_COUNT_LIMIT",
-    "truncated": "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT (or OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT)",
-    "bounded": "OTEL_EXPORTER_CONVLOG_CAPTURE_BYTES (or most_bytes of the middleware)",
-}
 
 
 class ConversationSpanExporter(SpanExporter):
@@ -152,7 +143,7 @@ class ConversationSpanExporter(SpanExporter):
         self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
         self._timer: threading.Timer | None = None
         self._next_pruning = 0.0
-        self._warned_of_limits = False
+        self._limits_warning = LimitsWarning()
         self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._delivery = TurnDelivery(self._store, self._settings.queue_bytes, self._metrics)
         self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
@@ -236,6 +227,10 @@ class ConversationSpanExporter(SpanExporter):
         waiting = self._assembler.waiting_spans()
         # In this order: what has left the assembler since is written, or somebody is at it.
         return None if self._inside or self._delivery.waiting_bytes else waiting
+
+    def take_at_once(self, span: ReadableSpan, size_bytes: int) -> bool:  # noqa: ARG002  as `ProcessWriter` has it
+        """Say that a turn is to be exported: to write it takes too long for who ends it."""
+        return False
 
     def concerns(self, span: ReadableSpan) -> bool:
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
@@ -360,7 +355,7 @@ class ConversationSpanExporter(SpanExporter):
     def _rendered(self, record: TurnRecord) -> tuple[IdentifiedTurn, RenderedTurn]:
         """Find a turn's conversation, then take out what must not be written."""
         if lost := record.trace.get("lost"):
-            self._warn_of_limits(lost, record.trace.get("source"))
+            self._limits_warning.note(lost, record.trace.get("source"))
         mode = self._settings.content.mode(record)
         identity = self._identifier.identify(record, key=b"" if mode == FULL else self._key.value())
         if mode == FULL:
@@ -370,18 +365,6 @@ class ConversationSpanExporter(SpanExporter):
         rendered = render(turn)
         clean = self._redactor.clean(turn, rendered.body)
         return (turn, rendered) if clean is turn else (clean, render(clean))
-
-    def _warn_of_limits(self, lost: Json, source: Json) -> None:
-        if self._warned_of_limits or not isinstance(lost, dict):
-            return
-        self._warned_of_limits = True
-        variables = dict.fromkeys(variable for kind, variable in _LIMITS.items() if kind in lost)
-        _logger.warning(
-            "a limit has cut a turn (%s); %s may raise it%s",
-            ", ".join(f"{kind}: {what}" for kind, what in lost.items()),
-            " and ".join(variables),
-            ", or OTEL_PYTHON_CONFIGURATOR=convlog" if source == "turn" and set(lost) - {"bounded"} else "",
-        )
 
     def _prune_beside(self) -> None:
         """Apply the retention settings now and then, in a thread of its own."""

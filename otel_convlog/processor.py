@@ -80,7 +80,6 @@ class ConversationSpanProcessor(SpanProcessor):
         self.exporter: ConversationSpanExporter | ProcessWriter = (
             ProcessWriter(exporter) if exporter.writes_elsewhere else exporter
         )
-        self._take_at_once = self.exporter.take_at_once if isinstance(self.exporter, ProcessWriter) else None
         self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
         self._dropped = 0
@@ -155,10 +154,11 @@ class ConversationSpanProcessor(SpanProcessor):
         if self._closed.is_set():
             self.exporter.export([span])
             return
-        if not self.queue_bytes and self._take_at_once is not None and self._take_at_once(span):
+        size = _size(span)
+        is_next = not self.queue_bytes and self.exporter.waiting_bytes + size <= self._most_bytes
+        if is_next and self.exporter.take_at_once(span, size):
             self._metrics.processed(1)
             return
-        size = _size(span)
         with self._lock:
             full = self.queue_bytes + self.exporter.waiting_bytes + size > self._most_bytes
             if full:

@@ -1,4 +1,4 @@
-"""What a turn's span says in OpenTelemetry's own words, read out of the caller's objects without trusting them."""
+"""What a turn's span says of itself and in OpenTelemetry's words, read out of the caller's objects without trust."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ _OPERATIONS = {
 _USAGE_NAMES = (names.GEN_AI_USAGE_INPUT_TOKENS, names.GEN_AI_USAGE_OUTPUT_TOKENS)
 
 _LARGEST_INT = 2**63 - 1  # what an attribute can hold on its way to other backends
+
+
+def turn_id(trace_id: int, span_id: int) -> str:
+    """Return the id of the turn that a span records: the same span gives the same turn (docs/design.md, "The span")."""
+    return f"turn_{trace_id & 0xFFFFFFFF:08x}{span_id:016x}"
 
 
 def genai_attributes(route: str, model: str, provider: str) -> dict[str, AttributeValue]:

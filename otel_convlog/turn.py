@@ -6,7 +6,7 @@ import functools
 import logging
 import threading
 from time import perf_counter_ns, time_ns
-from typing import TYPE_CHECKING, ParamSpec, cast
+from typing import TYPE_CHECKING, ParamSpec
 
 from opentelemetry import context as context_api
 from opentelemetry import trace
@@ -14,17 +14,17 @@ from opentelemetry.trace import Status, StatusCode
 
 from otel_convlog import attempts, open_turns
 from otel_convlog import attributes as names
-from otel_convlog.attempts import json_array
 from otel_convlog.attempts import json_text as _json
 from otel_convlog.current import current_turn, within
 from otel_convlog.identity.explicit import named_conversation
 from otel_convlog.redaction.headers import sanitize_headers
 from otel_convlog.redaction.urls import sanitize_url
-from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, type_name
+from otel_convlog.span_fields import attribute_text, figures, genai_attributes, truth, turn_id, type_name
 from otel_convlog.tracer import current_tracer, start_span
+from otel_convlog.wire_fields import event_attributes, raw_fields, wire_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextvars import Token
     from types import TracebackType
 
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from otel_convlog.wire import Answer
 
 _logger = logging.getLogger(__name__)
-
-_OF_CONVENTIONS = (names.ROUTE, names.CLIENT_MODEL, names.BACKEND)  # which have names of their own for these
-_NOTHING_SAID = dict.fromkeys((*_OF_CONVENTIONS, names.TARGET_URL, names.UPSTREAM_MODEL), "")
 
 _MOST_NEEDED = (names.ROUTE, names.CLIENT_REQUEST, names.GEN_AI_CONVERSATION_ID)
 
@@ -137,31 +134,31 @@ class Turn:
         tracer = current_tracer()
         if tracer is None:
             return
-        head: dict[str, AttributeValue] = {names.STREAM: truth(stream)}
+        texts: dict[str, str] = {}
         exact: dict[str, object] = {}
         plain[names.TARGET_URL] = _shown_url(plain[names.TARGET_URL])
         for name, value in plain.items():
-            text = attribute_text(value)
-            if text:
-                head[name] = text
+            texts[name] = text = attribute_text(value)
             if text is not value and (value is None or issubclass(type(value), (str, int, float))):
                 exact[name] = value
-        head.update(genai_attributes(*(str(head.get(name, "")) for name in _OF_CONVENTIONS)))
-        span = self._take_over(head) or self._start_span(tracer, head)
+        head: dict[str, AttributeValue] = {names.STREAM: truth(stream)}
+        head.update(genai_attributes(texts[names.ROUTE], texts[names.CLIENT_MODEL], texts[names.BACKEND]))
+        given = {name: text for name, text in texts.items() if text}
+        span = self._take_over({**head, **texts}) or self._start_span(tracer, {**head, **given})
         if span is None:
             return
         headers = sanitize_headers(request_headers)
         span_context = span.get_span_context()
         self._fields: dict[str, AttributeValue] = {
             names.TURN_ID: turn_id(span_context.trace_id, span_context.span_id),
-            names.ROUTE: head.get(names.ROUTE, ""),
+            names.ROUTE: texts[names.ROUTE],
             names.REQUEST_HEADERS: _json(headers),
             names.CLIENT_REQUEST: _json(client_request),
         }
         if metadata is not None:
             self._fields[names.METADATA] = _json(metadata)
         # What the proxy says counts before what hooks see.
-        self._fields.update({name: head[name] for name in (names.TARGET_URL, names.UPSTREAM_MODEL) if name in head})
+        self._fields.update({name: given[name] for name in (names.TARGET_URL, names.UPSTREAM_MODEL) if name in given})
         if exact:
             self._fields[names.EXACT] = _json(exact)
         # Event, time, event, time, …: both are added in one step, and the garbage collector has nothing to do with
@@ -191,7 +188,7 @@ class Turn:
         if taken is None:
             return None
         span, self._started_ns, self._attempts = taken
-        span.set_attributes({**_NOTHING_SAID, **head})
+        span.set_attributes(head)
         return span
 
     def hand_over(self, successor: Turn) -> tuple[Span, int, list[Attempt]] | None:  # noqa: ARG002  for a captured one
@@ -365,9 +362,9 @@ class Turn:
             (names.CLIENT_EVENTS_EVENT, self._client_events, self._client_stream()),
         ):
             if events:
-                span.add_event(name, self._event_attributes(list(events)), end_time)
+                span.add_event(name, event_attributes(list(events), self._started_ns), end_time)
             elif stream is not None:
-                span.add_event(name, self._wire_attributes(stream), end_time)
+                span.add_event(name, wire_attributes(stream, self._started_ns), end_time)
 
     def _known_request(self) -> tuple[str, Json] | None:
         """Return the JSON of the client's request, and what it says, where that is at hand."""
@@ -377,41 +374,9 @@ class Turn:
         """Return what the client was streamed, as it was on the wire, where that is known."""
         return None
 
-    def _event_attributes(self, events: list[str | int]) -> dict[str, AttributeValue]:
-        array = json_array(cast("list[str]", events[0::2]))
-        started_ns = self._started_ns
-        offsets_ns = [arrived_ns - started_ns for arrived_ns in cast("list[int]", events[1::2])]
-        return {names.EVENTS: array, names.OFFSETS_NS: _json(offsets_ns)}
-
-    def _wire_attributes(self, stream: Answer) -> dict[str, AttributeValue]:
-        body = stream.read()
-        offsets_ns = [passed_ns - self._started_ns for passed_ns in stream.times_ns]
-        return {
-            names.WIRE: body.text,
-            names.LENGTHS: _json(body.lengths),
-            names.OFFSETS_NS: _json(offsets_ns),
-            names.EVENT_TYPE: stream.event_type,
-            names.BOUNDED: "" if body.whole else "true",
-        }
-
-
-def raw_fields(given: Mapping[str, AttributeValue], raw: list[str], bounded: list[str]) -> dict[str, AttributeValue]:
-    """Return the attributes that say of others that they are bodies as they were on the wire, or their beginning."""
-    found: dict[str, AttributeValue] = {}
-    for name, values in ((names.RAW, raw), (names.BOUNDED, bounded)):
-        if values:
-            known = given.get(name)
-            found[name] = ",".join([known, *values] if isinstance(known, str) else values)
-    return found
-
 
 def _shown_url(url: object) -> object:
     """Return a URL without its secrets; what is no URL's text as it is."""
     if url is None or issubclass(type(url), (int, float)):  # not isinstance, which asks the object itself
         return url
     return sanitize_url(url if type(url) is str else attribute_text(url))
-
-
-def turn_id(trace_id: int, span_id: int) -> str:
-    """Return the id of the turn that a span records: the same span gives the same turn (docs/design.md, "The span")."""
-    return f"turn_{trace_id & 0xFFFFFFFF:08x}{span_id:016x}"

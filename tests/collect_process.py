@@ -6,14 +6,13 @@ import json
 import os
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import requests
+from command_process import STOP_S, most_memory, serving
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -28,13 +27,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from otel_convlog.store import read_document
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json"}
-
-_STOP_S = 60
 
 
 @dataclass
@@ -63,33 +61,19 @@ class Collecting:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it; return its exit status."""
         self.process.send_signal(number)
-        return self.process.wait(_STOP_S)
+        return self.process.wait(STOP_S)
 
     def most_memory_bytes(self) -> int:
         """Return the largest amount of memory that it has had."""
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:  # noqa: PTH123  it is no file
-            line = next(line for line in status if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return most_memory(self.process.pid)
 
 
 @contextmanager
 def collecting(directory: Path, *options: str, **variables: str) -> Iterator[Collecting]:
     """Run a collector for the length of a `with` block."""
-    command = [sys.executable, "-m", "otel_convlog.cli", "collect", "--directory", str(directory)]
-    command += ["--port", "0", "--json", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | variables
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            yield Collecting(json.loads(process.stdout.readline())["address"], process)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(_STOP_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    raise
+    with serving("collect", directory, *options, environment=environment) as (address, process):
+        yield Collecting(address, process)
 
 
 def body_of(spans: Sequence[ReadableSpan]) -> bytes:

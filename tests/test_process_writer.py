@@ -22,9 +22,8 @@ from test_processor import numbers, wait_until
 
 import otel_convlog
 from otel_convlog import ConversationSpanProcessor
-from otel_convlog.writer import ProcessWriter
+from otel_convlog.writer import ProcessWriter, frames, parent
 from otel_convlog.writer.parent import TURNS_BEFORE
-from otel_convlog.writer.pipe import FramePipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,41 +168,56 @@ def test_a_turn_is_handed_over_when_it_ends(processor: ConversationSpanProcessor
     del writer.export
 
 
-def test_what_a_full_pipe_takes_a_part_of_is_written_once(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
-    process = begin(processor)
-    assert processor.force_flush()
-    writer = writer_of(processor)
-    written = writer.turns_written
-    process.send_signal(signal.SIGSTOP)
+def fill_pipe(processor: ConversationSpanProcessor) -> int:
+    """Record turns until the pipe to the process, which is stopped, has no more room; return how many."""
     recorded = 0
-    while writer._begun is None and recorded < 1_000:
+    while not processor.queue_bytes:
         record(recorded, 1)
         recorded += 1
-    record(recorded, 5)
-    process.send_signal(signal.SIGCONT)
-    assert processor.force_flush()
-    assert recorded < 1_000
-    assert numbers(tmp_path) == Counter(range(recorded + 5))
-    assert writer.turns_written == written + recorded + 5
+        assert recorded < 1_000
+    return recorded
 
 
-def test_what_a_process_that_is_killed_has_taken_a_part_of_is_written_once(
+def test_where_the_pipe_is_full_a_turn_waits_for_the_thread(
     processor: ConversationSpanProcessor, tmp_path: Path
 ) -> None:
     process = begin(processor)
     assert processor.force_flush()
-    writer = writer_of(processor)
-    written = writer.turns_written
+    written = writer_of(processor).turns_written
     process.send_signal(signal.SIGSTOP)
-    recorded = 0
-    while writer._begun is None and recorded < 1_000:
-        record(recorded, 1)
-        recorded += 1
+    recorded = fill_pipe(processor)
+    assert recorded > 10
+    record(recorded, 5)
+    process.send_signal(signal.SIGCONT)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(recorded + 5))
+    assert writer_of(processor).turns_written == written + recorded + 5
+
+
+def test_what_a_process_has_been_given_when_it_is_killed_is_written_once(
+    processor: ConversationSpanProcessor, tmp_path: Path
+) -> None:
+    process = begin(processor)
+    assert processor.force_flush()
+    written = writer_of(processor).turns_written
+    process.send_signal(signal.SIGSTOP)
+    recorded = fill_pipe(processor)
     process.kill()
     assert processor.force_flush()
-    assert recorded < 1_000
     assert numbers(tmp_path) == Counter(range(recorded))
-    assert writer.turns_written == written + recorded
+    assert writer_of(processor).turns_written == written + recorded
+
+
+def test_a_large_turn_is_left_to_the_thread(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
+    begin(processor)
+    assert processor.force_flush()
+    turn = otel_convlog.start_turn(
+        route="chat", client_model="m", backend="b", stream=False, client_request={"x": "x" * 500_000}
+    )
+    otel_convlog.finalize_turn(turn)
+    assert processor.queue_bytes > 500_000
+    assert processor.force_flush()
+    assert len(list(tmp_path.glob("*/conv_*.json"))) == 1
 
 
 def test_a_turn_that_ends_in_the_middle_of_a_hand_over_comes_after_it(
@@ -211,16 +225,14 @@ def test_a_turn_that_ends_in_the_middle_of_a_hand_over_comes_after_it(
 ) -> None:
     begin(processor)
     assert processor.force_flush()
-    write_now = FramePipe.write_now
 
-    def interrupted(pipe: FramePipe, frame: bytes) -> bool:
+    def interrupted(value: tuple[Any, ...]) -> bytes:
         monkeypatch.undo()
-        half = len(frame) // 2
-        assert write_now(pipe, frame[:half])
         record(1, 1)  # as a signal's handler does
-        return write_now(pipe, frame[half:])
+        assert processor.queue_bytes
+        return frames.packed(value)
 
-    monkeypatch.setattr(FramePipe, "write_now", interrupted)
+    monkeypatch.setattr(parent, "packed", interrupted)
     record(0, 1)
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter(range(2))

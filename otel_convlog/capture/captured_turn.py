@@ -15,8 +15,9 @@ from otel_convlog.capture.glance import Glance, glance_at, glance_at_stream
 from otel_convlog.current import within
 from otel_convlog.span_fields import attribute_text, genai_attributes
 from otel_convlog.tracer import start_span
-from otel_convlog.turn import Turn, never_raises, raw_fields
+from otel_convlog.turn import Turn, never_raises
 from otel_convlog.wire import Answer, Body
+from otel_convlog.wire_fields import raw_fields
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

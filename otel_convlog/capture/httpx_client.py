@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from otel_convlog.capture.patches import Patches
-from otel_convlog.capture.upstream import begin_attempt
+from otel_convlog.capture.upstream import begin_attempt, of_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from otel_convlog.attempts import Attempt
     from otel_convlog.wire import Body
-
-_logger = logging.getLogger(__name__)
 
 _MODULES = ("httpx", "httpx2")  # newer client libraries of Anthropic's bring the second
 
@@ -96,13 +93,7 @@ def _recording_async(module: ModuleType, original: Callable[..., Any]) -> Callab
 def _begin(request: Any) -> Attempt | None:
     if not _patches.active:
         return None
-    try:
-        raw = request.headers.raw
-        headers = _of_body(raw)
-    except Exception:  # the request goes on, whatever it holds
-        _logger.warning("a request could not be recorded", exc_info=True)
-        return None
-    return begin_attempt(request.method, request.url, headers, raw)
+    return begin_attempt(request.method, request.url, request.headers)
 
 
 def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> None:
@@ -116,17 +107,7 @@ def _see_body(request: Any, attempt: Attempt, passing: Callable[..., Any]) -> No
 
 
 def _answer(attempt: Attempt, response: Any) -> Body:
-    headers = _of_body(response.headers.raw)
-    return attempt.respond(response.status_code, headers["content-type"], headers["content-encoding"])
-
-
-def _of_body(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers that say what a body is; httpx's own look-up goes through all of them each time."""
-    named = {name.lower(): value for name, value in raw}
-    return {
-        "content-type": named.get(b"content-type", b"").decode("latin-1"),
-        "content-encoding": named.get(b"content-encoding", b"").decode("latin-1"),
-    }
+    return attempt.respond(response.status_code, *of_body(response.headers))
 
 
 class _Passing:

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def begin_attempt(method: object, url: object, headers: Mapping[str, object], shown: object = None) -> Attempt | None:
+def begin_attempt(method: object, url: object, headers: Mapping[str, object]) -> Attempt | None:
     """Begin to record a request. Never raises.
 
     Args:
         method: Its method; only a POST asks a model something.
         url: Where it goes; its ``str()`` counts.
         headers: Its headers; their names are asked for in small letters, so they must not care.
-        shown: The same in another form, where that is cheaper to read.
 
     Returns:
         What takes its body and its answer; None where it is none of a turn's, or has a body of another kind than JSON.
@@ -38,18 +37,29 @@ def begin_attempt(method: object, url: object, headers: Mapping[str, object], sh
         turn = current_turn()
         if turn is None or method != "POST" or context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
             return None
-        if not _is_json(_text(headers.get("content-type", ""))):
+        content_type, encoding = of_body(headers)
+        if not _is_json(content_type):
             return None
-        attempt = Attempt(
-            _target(_text(url)),
-            headers if shown is None else shown,
-            _text(headers.get("content-encoding", "")),
-            _options().most_bytes,
-        )
+        raw = getattr(headers, "raw", None)
+        attempt = Attempt(_target(_text(url)), headers if raw is None else raw, encoding, _options().most_bytes)
         return attempt if turn.add_attempt(attempt) else None
     except Exception:  # the request goes on, whatever it holds
         _logger.warning("a request could not be recorded", exc_info=True)
         return None
+
+
+def of_body(headers: Mapping[str, object]) -> tuple[str, str]:
+    """Return what headers say of the body: its ``Content-Type`` and its ``Content-Encoding``, empty where they do not.
+
+    Args:
+        headers: Those of a request or an answer. httpx's own look-up goes through all of them each time; what it is
+            made of is read once.
+    """
+    raw = getattr(headers, "raw", None)
+    if raw is None:
+        return _text(headers.get("content-type", "")), _text(headers.get("content-encoding", ""))
+    named = {name.lower(): value for name, value in raw}
+    return _text(named.get(b"content-type", "")), _text(named.get(b"content-encoding", ""))
 
 
 @lru_cache(maxsize=256)  # a proxy has few upstreams

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import click
 
 from otel_convlog.cli.output import Output, note
+from otel_convlog.listening import in_url, is_loopback, listen_at
 from otel_convlog.settings import PREFIX, Settings
 
 _PORT = 4318  # https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port
 _BODY_BYTES = 64 << 20  # as much as opentelemetry-exporter-otlp-proto-http sends at once
 _TOKEN_VARIABLE = f"{PREFIX}COLLECT_TOKEN"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @click.command("collect")
@@ -59,24 +58,21 @@ def command(
     except ModuleNotFoundError as error:
         raise click.UsageError(f"{error.name} is missing: pip install 'otel-convlog[collect]'") from error
     token = _token(token_file)
-    if token is None and host not in _LOOPBACK:
+    if token is None and not is_loopback(host):
         raise click.UsageError(f"to listen at {host}, set {_TOKEN_VARIABLE}, or --token-file")
     settings = Settings.resolve(directory=directory)
     try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
-        )
+        listener = listen_at(host, port)
     except OSError as error:
         raise click.UsageError(f"{host}:{port} cannot be listened at: {error}") from error
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}"
+    address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
     output = Output(as_json=as_json)
     if as_json:
         output.value({"address": address})
     else:
         output.line(f"{address}/v1/traces")
     output.flush()
-    if host not in _LOOPBACK:
+    if not is_loopback(host):
         note("What is sent here passes the network unencrypted, unless something in front of it decrypts it.")
     try:
         serve(

@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from otel_convlog.collecting.message_count import TooManyMessagesError, check_count, check_json
+from otel_convlog.collecting.message_count import TooManyMessagesError, check_json, check_protobuf
 from otel_convlog.collecting.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Protobuf:
 
     def read(self, body: bytes) -> ExportTraceServiceRequest:
         try:
-            check_count(body)
+            check_protobuf(body)
             return ExportTraceServiceRequest.FromString(body)
         except DecodeError as error:
             raise _unreadable("protobuf", error) from error
@@ -67,15 +67,14 @@ class _Json:
     def read(self, body: bytes) -> ExportTraceServiceRequest:
         try:
             check_json(body)
-        except TooManyMessagesError as error:
-            raise _too_many() from error
-        try:
             value = orjson.loads(body)
             for span in _spans(value):
                 _make_ids_base64(span)
             return ParseDict(value, ExportTraceServiceRequest(), ignore_unknown_fields=True)
         except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise _unreadable("JSON", error) from error
+        except TooManyMessagesError as error:
+            raise _too_many() from error
 
     def write(self, message: Message) -> bytes:
         return MessageToJson(message, indent=None, ensure_ascii=False).encode()

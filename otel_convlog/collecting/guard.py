@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hmac
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from otel_convlog.collecting.refusal import RefusedError
+from otel_convlog.listening import is_loopback
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+_PORT = re.compile(r":[0-9]+$")
 
 
 class Guard:
@@ -32,8 +35,7 @@ class Guard:
         """
         if self._token is None:
             # A page of another site, whose name has been pointed at this machine, would have that name here.
-            host, _, port = headers.get("host", "").rpartition(":")
-            if (host if port.isdigit() else f"{host}:{port}".lstrip(":")) not in LOOPBACK:
+            if not is_loopback(_PORT.sub("", headers.get("host", ""))):
                 raise RefusedError(HTTPStatus.FORBIDDEN, "without a token, only this machine's own names are served")
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")

@@ -52,7 +52,7 @@ def check_json(body: bytes) -> None:
         raise TooManyMessagesError
 
 
-def check_count(body: bytes) -> None:
+def check_protobuf(body: bytes) -> None:
     """Count the messages of a request in protobuf.
 
     Raises:

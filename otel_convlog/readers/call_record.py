@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from otel_convlog.readers.shapes import request_of, response_of
 from otel_convlog.record import StreamEvents, TurnRecord
+from otel_convlog.span_fields import turn_id
 from otel_convlog.times import format_time
-from otel_convlog.turn import turn_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,8 +9,8 @@ from otel_convlog.readers.captured import assembled, read_attempts, read_stream
 from otel_convlog.readers.foreign import masked_headers, masked_url, with_masked_headers
 from otel_convlog.readers.turn_fields import TurnFields
 from otel_convlog.record import TurnRecord
+from otel_convlog.span_fields import turn_id
 from otel_convlog.times import TIME_PATTERN, format_time
-from otel_convlog.turn import turn_id
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from otel_convlog.listening import in_url, is_loopback, listen_at
 from otel_convlog.viewer.app import create_app
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable
     from pathlib import Path
     from types import FrameType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 PORT = 8666
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_OWN_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  the user's wish, and where he finds it himself
 _HTTP_PORT = 80  # which browsers leave out of a host
 _STOP_S = 5  # that requests have to come to their end
@@ -67,23 +68,22 @@ def listen(directory: Path, host: str, port: int | None, more_hosts: Iterable[st
     listener = _listener(host, port)
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(32)
-    named = f"[{host}]" if ":" in host else host
-    hosts = {f"{name}:{port}" for name in (*_LOOPBACK, named)} | set(more_hosts)
+    named = in_url(host)
+    hosts = {f"{name}:{port}" for name in (*_OWN_NAMES, named)} | set(more_hosts)
     if port == _HTTP_PORT:
-        hosts |= {*_LOOPBACK, named}
+        hosts |= {*_OWN_NAMES, named}
     app = create_app(directory, hosts=hosts, token=token)
     shown = _EVERYWHERE.get(host, named)
-    return Listening(app, listener, f"http://{shown}:{port}/?token={token}", is_local=named in _LOOPBACK)
+    return Listening(app, listener, f"http://{shown}:{port}/?token={token}", is_local=is_loopback(host))
 
 
 def _listener(host: str, port: int | None) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, PORT if port is None else port), family=family)
+        return listen_at(host, PORT if port is None else port)
     except OSError:
         if port is not None:
             raise
-    return socket.create_server((host, 0), family=family)
+    return listen_at(host, 0)
 
 
 class _Server(uvicorn.Server):

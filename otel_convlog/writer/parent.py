@@ -12,24 +12,25 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import readers
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
-from otel_convlog.writer.pipe import FramePipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from io import FileIO
     from pathlib import Path
     from typing import IO
 
     from opentelemetry.sdk.trace import ReadableSpan
 
     from otel_convlog.exporter import ConversationSpanExporter
+
+if sys.platform == "linux":
+    import fcntl
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ TURNS_BEFORE = 16  # that are written here first: a process that ends soon is no
 _MOST_STARTS = 3  # of a process that ends at once, before turns are written in this one
 _AT_ONCE_S = 10.0
 _LINGER_S = 0.005  # each time that a thread takes the interpreter costs the proxy more than what it does then
+_PIPE_BYTES = 1 << 20  # as much as Linux lets anybody have
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_MOST_AT_ONCE_BYTES = 1 << 18  # of a turn that is handed over where it ends
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
 
@@ -83,9 +87,8 @@ class ProcessWriter(SpanExporter):
         self._lock = threading.RLock()  # for what is sent, in order
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: FramePipe | None = None  # to the process
+        self._room_bytes = 0  # of the pipe to the process, where that is known
         self._sending = False
-        self._begun: ReadableSpan | None = None  # a turn of which the pipe has taken a part, and no one the rest
         self._ready = False  # whether the process has said that it is there
         self._turns = 0  # that have come
         self._sent: deque[_Sent] = deque()
@@ -138,31 +141,39 @@ class ProcessWriter(SpanExporter):
         """Say whether a finished span may have to do with a turn; cheap enough to ask it of every span."""
         return self._local.concerns(span)
 
-    def take_at_once(self, span: ReadableSpan) -> bool:
-        """Hand a finished turn over within the call, where there is room for it. Never waits.
+    def take_at_once(self, span: ReadableSpan, size_bytes: int) -> bool:
+        """Hand a finished turn over within the call, where the pipe surely has room for it. Never waits.
 
         A thread that did it would take the interpreter from the proxy, at a multiple of what this costs; and what is in
         the pipe is written though the proxy is killed.
 
+        Args:
+            span: The turn's.
+            size_bytes: About how large it is.
+
         Returns:
             Whether it is handed over. Where it is not, it is to be exported.
         """
-        if not self._ready or self._writes_itself or not readers.is_turn(span):
+        if not self._ready or self._writes_itself or size_bytes > _MOST_AT_ONCE_BYTES or not readers.is_turn(span):
             return False
-        # Where much waits, the bound is near, and who counts exactly is to decide.
-        if self.waiting_bytes > self.queue_bytes // 2 or not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(blocking=False):
             return False
         try:
-            # A signal's handler, or a destructor, that interrupts this very method has the lock too.
-            if self._process is None or self._pipe is None or self._sending or not self._pipe.may_have_room:
+            process = self._process
+            # A signal's handler, or a destructor, that interrupts what follows has the lock too.
+            if process is None or process.stdin is None or self._sending:
                 return False
             self._sending = True
             try:
-                if not self._write_now(self._pipe, self._framed([span])):
-                    self._begun = span
+                frame = self._packed([span])
+                if not self._has_room(len(frame)):
+                    return False
+                self._note_sent([span], len(frame))
+                with suppress(OSError, ValueError):  # it has ended; who reads its reports writes what it has not
+                    process.stdin.write(frame)
             finally:
                 self._sending = False
-            return self._begun is None
+            return True
         finally:
             self._lock.release()
 
@@ -173,7 +184,6 @@ class ProcessWriter(SpanExporter):
             SUCCESS when their bytes have been handed to the writer's process; where this one writes itself, what
             `ConversationSpanExporter.export` returns.
         """
-        spans = self._finish_begun(spans)
         if not self._writes_itself:
             self._writes_itself = not all(map(readers.is_turn, spans))
             if not self._writes_itself and self._send(spans):
@@ -220,18 +230,6 @@ class ProcessWriter(SpanExporter):
             return True
         return False
 
-    def _finish_begun(self, spans: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:
-        """Hand over the rest of a turn that was begun to be; return the other spans."""
-        begun = self._begun
-        if begun is None or not any(span is begun for span in spans):
-            return spans
-        with self._lock:
-            self._begun = None
-            if self._pipe is not None:
-                with suppress(OSError, ValueError):  # as in `_write_now`
-                    self._pipe.write(b"")
-        return [span for span in spans if span is not begun]
-
     def _send(self, spans: Sequence[ReadableSpan] | None) -> bool:
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
         with self._lock:
@@ -241,30 +239,35 @@ class ProcessWriter(SpanExporter):
                 self._start()
             if process is None or not self._ready:
                 return False
-            frame = self._framed(spans)
+            frame = self._packed(spans)
+            self._note_sent(spans or (), len(frame))
+            pipe, left = process.stdin, memoryview(frame)
             try:
-                if self._pipe is not None:
-                    self._pipe.write(frame)
+                while pipe is not None and left:
+                    left = left[pipe.write(left) :]
             except (OSError, ValueError):  # it has ended
                 self._take_back(process)
             return True
 
-    def _framed(self, spans: Sequence[ReadableSpan] | None) -> bytes:
-        """Return the next frame, which counts as sent."""
-        self._number += 1
-        frame = packed((self._number, None if spans is None else [span_values(span) for span in spans]))
-        with self._reported:
-            self._sent.append(_Sent(self._number, spans or (), len(frame)))
-            self._sent_bytes += len(frame)
-        return frame
+    def _packed(self, spans: Sequence[ReadableSpan] | None) -> bytes:
+        """Return the next frame."""
+        return packed((self._number + 1, None if spans is None else [span_values(span) for span in spans]))
 
-    @staticmethod
-    def _write_now(pipe: FramePipe, frame: bytes) -> bool:
-        """Write a frame as far as there is room; return whether that is all of it."""
-        try:
-            return pipe.write_now(frame)
-        except (OSError, ValueError):  # the process has ended; who reads its reports writes what it has not
-            return False
+    def _note_sent(self, spans: Sequence[ReadableSpan], size_bytes: int) -> None:
+        """Count the next frame as sent."""
+        self._number += 1
+        with self._reported:
+            self._sent.append(_Sent(self._number, spans, size_bytes))
+            self._sent_bytes += size_bytes
+
+    def _has_room(self, size_bytes: int) -> bool:
+        """Say whether the pipe surely takes a frame without waiting.
+
+        It holds at most what has not been reported; and of each frame a page may be taken that is not full.
+        """
+        with self._reported:
+            held = self._sent_bytes + len(self._sent) * _PAGE_BYTES
+        return held + size_bytes + _PAGE_BYTES <= self._room_bytes
 
     def _start(self) -> None:
         """Start the process, unless it ends again and again; it says when it is there."""
@@ -292,7 +295,7 @@ class ProcessWriter(SpanExporter):
             self._give_up(str(error))
             return
         self._process = process
-        self._pipe = FramePipe(cast("FileIO", process.stdin))
+        self._room_bytes = _widened(process.stdin)
 
     def _give_up(self, why: str) -> None:
         self._writes_itself = True
@@ -369,6 +372,16 @@ def _path() -> list[str]:
     """Return where modules are looked for. Programs put other things there than text, which Python skips."""
     places: list[object] = [*sys.path]
     return [place for place in places if isinstance(place, str)]
+
+
+def _widened(pipe: IO[bytes] | None) -> int:
+    """Let a pipe take more before it makes who writes wait; return how many bytes that are, 0 where it is not known."""
+    if sys.platform == "linux" and pipe is not None:
+        with suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        with suppress(OSError):
+            return fcntl.fcntl(pipe.fileno(), fcntl.F_GETPIPE_SZ)
+    return 0
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -152,21 +152,17 @@ class _Process:
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline().strip().rpartition(":")[2])
 
-    def cpu_s(self) -> float:
-        """Return the processor time that it has used, with its children's, in seconds (Linux)."""
-        pids = [self._process.pid, *self._children()]
-        return sum(_cpu_s(pid) for pid in pids)
+    def cpu_s(self) -> tuple[float, float]:
+        """Return the processor time that it has used, and that of its writer's process, in seconds (Linux)."""
+        return _cpu_s(self._process.pid), sum(map(_cpu_s, self._children()))
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(30)
 
     def _children(self) -> list[int]:
-        try:
-            text = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
-        except OSError:
-            return []
-        return [int(pid) for pid in text.split()]
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/children")  # of any thread
+        return [int(pid) for thread in threads for pid in thread.read_text().split()]
 
 
 def _cpu_s(pid: int) -> float:
@@ -177,7 +173,7 @@ def _cpu_s(pid: int) -> float:
 def _measure(case: _Case, proxies: dict[str, _Process]) -> None:
     throughput: dict[str, list[float]] = {name: [] for name in proxies}
     first: dict[str, list[float]] = {name: [] for name in proxies}
-    cpu: dict[str, list[float]] = {name: [] for name in proxies}
+    cpu: dict[str, list[float]] = {name: [] for name in (*proxies, "writer")}
     for number in range(_ROUNDS + 1):
         for name, proxy in proxies.items():
             before = proxy.cpu_s()
@@ -186,13 +182,18 @@ def _measure(case: _Case, proxies: dict[str, _Process]) -> None:
             if number:  # the first round warms up
                 throughput[name].append(per_second)
                 first[name] += first_ms
-                cpu[name].append((proxy.cpu_s() - before) / case.requests * 1e3)
+                own, writer = (
+                    (after - then) / case.requests * 1e3 for after, then in zip(proxy.cpu_s(), before, strict=True)
+                )
+                cpu[name].append(own)
+                if name == "on":
+                    cpu["writer"].append(writer)
     ratios = sorted(on / off for on, off in zip(throughput["on"], throughput["off"], strict=True))
     print(
         f"{case.name:24} {median(throughput['off']):8.0f}/s {median(throughput['on']):8.0f}/s"
         f"   {median(ratios):5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         f"   first byte {median(first['off']):.2f} ms, {median(first['on']):.2f} ms"
-        f"   CPU {median(cpu['off']):.2f} ms, {median(cpu['on']):.2f} ms",
+        f"   CPU {median(cpu['off']):.2f} ms, {median(cpu['on']):.2f} ms, writer {median(cpu['writer']):.2f} ms",
         flush=True,
     )
 

@@ -31,7 +31,7 @@ _EVENTS = 1_000
 def _turns() -> dict[str, IdentifiedTurn]:
     turns = {f"90 KB of {name}": make_turn(0, make(90_000)) for name, make in PAYLOADS.items()}
     code = Path(tempfile.__file__).read_text("utf-8") * 3
-    digits = random.Random(1).randbytes(45_000).hex()  # as data, encrypted reasoning and digests have them
+    digits = random.Random(1).randbytes(45_000).hex()  # as dumps and digests have them: one long run
     turns["90 KB of hexadecimal digits"] = make_turn(0, {"messages": [{"role": "user", "content": digits}]})
     turns["code of 90 KB"] = make_turn(0, {"messages": [{"role": "user", "content": code[:90_000]}]})
     events = StreamEvents([make_event() for _ in range(_EVENTS)])

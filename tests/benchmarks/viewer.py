@@ -20,9 +20,10 @@ _TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_TESTS), str(_TESTS / "viewer")]
 
 from cli import write_many  # noqa: E402  after its place is known
+from command_process import most_memory  # noqa: E402  as above
 from large_conversation import TURNS, write_large  # noqa: E402  as above
 from playwright.sync_api import sync_playwright  # noqa: E402  as above
-from viewer_process import most_memory, viewing  # noqa: E402  as above
+from viewer_process import viewing  # noqa: E402  as above
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from command_process import most_memory
 from large_conversation import write_large
 from playwright.sync_api import expect
-from viewer_process import most_memory, viewing
+from viewer_process import viewing
 from watched import let_in
 
 if TYPE_CHECKING:

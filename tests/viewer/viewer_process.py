@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from command_process import serving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_STOP_S = 20
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -39,25 +35,6 @@ class Viewer:
 @contextmanager
 def viewing(directory: Path, *options: str) -> Iterator[Viewer]:
     """Serve a log's page for the length of a `with` block."""
-    command = [sys.executable, "-m", "otel_convlog.cli", "view", "--directory", str(directory)]
-    command += ["--port", "0", "--no-open", "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            address = json.loads(process.stdout.readline())["address"]
-            parts = urlsplit(address)
-            yield Viewer(address, f"{parts.scheme}://{parts.netloc}", process.pid)
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-
-
-def most_memory(process_id: int) -> int:
-    """The most bytes that a process had in memory, as Linux counts them."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_id}/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
+    with serving("view", directory, "--no-open", *options) as (address, process):
+        parts = urlsplit(address)
+        yield Viewer(address, f"{parts.scheme}://{parts.netloc}", process.pid)

@@ -21,14 +21,15 @@ from otel_convlog.assembly.assembler import TICK_S, Assembler
 from otel_convlog.content import without_content
 from otel_convlog.content_modes import FULL
 from otel_convlog.delivery import TurnDelivery
+from otel_convlog.destination import Destination
 from otel_convlog.identity.identifier import Identifier
 from otel_convlog.limits_warning import LimitsWarning
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.logs import keep_secrets_out_of_logs
 from otel_convlog.redaction.turns import TurnRedactor
-from otel_convlog.settings import Settings
-from otel_convlog.store import ConversationStore, render
+from otel_convlog.settings import PREFIX, Settings
+from otel_convlog.store import render
 from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from otel_convlog.store import RenderedTurn
 
 _logger = logging.getLogger(__name__)
-
-_PRUNING_INTERVAL_S = 600.0
 
 
 class ConversationSpanExporter(SpanExporter):
@@ -77,6 +76,12 @@ class ConversationSpanExporter(SpanExporter):
         redact_patterns: A file of regular expressions, one a line, for what else is to be taken out; default: none.
         redactor: Called with the name of a turn's field and each text in it; returns the text as it may be written
             (docs/privacy.md). There is no variable for it.
+        catalog: The URL of a database that several machines share, ``postgresql://…``; then the directory may be the
+            URL of an object store (docs/scale.md). Default: none.
+        spool: Where turns wait then that are on their way there; default ``data/spool``.
+        spool_bytes: How many bytes of them may wait there; default 1 GiB.
+        quiet_ms: How long a conversation has been quiet then before its document is made, in milliseconds; default
+            60,000.
         writer: Where a `ConversationSpanProcessor` has turns written: ``thread`` (default), by a thread of this
             process; ``process``, by a process of its own (docs/delivery.md).
 
@@ -103,6 +108,10 @@ class ConversationSpanExporter(SpanExporter):
         redact_patterns: str | os.PathLike[str] | None = None,
         redactor: Callable[[str, str], str] | None = None,
         writer: str | None = None,
+        catalog: str | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        spool_bytes: int | None = None,
+        quiet_ms: int | None = None,
     ) -> None:
         self._keywords: dict[str, object] = {
             "directory": directory,
@@ -120,6 +129,10 @@ class ConversationSpanExporter(SpanExporter):
             "redact_headers": redact_headers,
             "redact_patterns": redact_patterns and os.path.abspath(redact_patterns),  # noqa: PTH100  it may be a Path or text
             "writer": writer,
+            "catalog": catalog,
+            "spool": spool,
+            "spool_bytes": spool_bytes,
+            "quiet_ms": quiet_ms,
         }
         keep_secrets_out_of_logs()
         self._settings = Settings.resolve(**self._keywords)
@@ -129,9 +142,8 @@ class ConversationSpanExporter(SpanExporter):
         self._has_hook = redactor is not None
         if self._has_hook and self._settings.own_process:
             _logger.warning("a redactor is a function of this process, so turns are written by a thread of it")
-        self._store = ConversationStore(
-            self._settings.directory, fsync=self._settings.fsync, group_access=self._settings.group_access
-        )
+        self._destination = Destination(self._settings, self.keywords, self.environment)
+        self._store = self._destination.store
         self._key = DirectoryKey(self._settings.directory, access=self._store.access)
         self._identifier = Identifier(
             self._store.evidence,
@@ -142,7 +154,6 @@ class ConversationSpanExporter(SpanExporter):
         )
         self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
         self._timer: threading.Timer | None = None
-        self._next_pruning = 0.0
         self._limits_warning = LimitsWarning()
         self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._delivery = TurnDelivery(self._store, self._settings.queue_bytes, self._metrics)
@@ -177,7 +188,16 @@ class ConversationSpanExporter(SpanExporter):
     def keywords(self) -> dict[str, object]:
         """The arguments that make another one like this, in another process."""
         given = {name: value for name, value in self._keywords.items() if value is not None}
-        return {**given, "directory": str(self.directory)}
+        shared = self._settings.shared
+        if shared is None:
+            return {**given, "directory": str(self.directory)}
+        given.pop("catalog", None)
+        return {**given, "directory": shared.store, "spool": str(self.directory)}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that it needs there besides: what only the same user may see of a process."""
+        return {f"{PREFIX}CATALOG": self._settings.shared.database} if self._settings.shared else {}
 
     @property
     def bytes_written(self) -> int:
@@ -275,7 +295,7 @@ class ConversationSpanExporter(SpanExporter):
         self._ends_in = None
         self._flush(last=True)
         self._delivery.give_up()
-        self._store.close()
+        self._destination.close()
 
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         started = perf_counter()
@@ -290,7 +310,7 @@ class ConversationSpanExporter(SpanExporter):
         if records:
             self._metrics.took(perf_counter() - started)
         self._look_again()
-        self._prune_beside()
+        self._destination.look_after()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     @contextmanager
@@ -365,23 +385,6 @@ class ConversationSpanExporter(SpanExporter):
         rendered = render(turn)
         clean = self._redactor.clean(turn, rendered.body)
         return (turn, rendered) if clean is turn else (clean, render(clean))
-
-    def _prune_beside(self) -> None:
-        """Apply the retention settings now and then, in a thread of its own."""
-        settings = self._settings
-        if (settings.max_age_days is None and settings.max_bytes is None) or monotonic() < self._next_pruning:
-            return
-        self._next_pruning = monotonic() + _PRUNING_INTERVAL_S
-        try:
-            threading.Thread(target=self._prune, name="convlog-retention", daemon=True).start()
-        except RuntimeError:  # no more threads; or the interpreter is ending
-            _logger.warning("retention could not be started", exc_info=True)
-
-    def _prune(self) -> None:
-        try:
-            self._store.prune(max_age_days=self._settings.max_age_days, max_bytes=self._settings.max_bytes)
-        except Exception:
-            _logger.exception("retention failed in %s", self.directory)
 
     def _unlock_in_child(self) -> None:
         self._delivery.unlock_in_child()

@@ -17,6 +17,7 @@ from otel_convlog.content_modes import FULL, METADATA, ContentModes
 from otel_convlog.redaction.headers import configured_names, header_name, is_secret_header
 from otel_convlog.redaction.patterns import PatternError, UserPatterns, read_patterns
 from otel_convlog.request_fields import RequestField
+from otel_convlog.shared_log import SharedLog, checked_database_url, checked_store_url, without_password
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,19 @@ def _directory(value: object) -> Path:
         return Path(value).expanduser().absolute()
     except (RuntimeError, OSError) as error:  # no such user; no working directory
         raise ValueError(f"cannot be made an absolute path ({error})") from error
+
+
+def _place(value: object) -> Path | str:
+    """Return a directory's path, or the URL of one in an object store."""
+    if isinstance(value, str) and "://" in value:
+        return checked_store_url(value.strip())
+    return _directory(value)
+
+
+def _catalog(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be the URL of a database")  # noqa: TRY004  one kind of error for a bad value
+    return checked_database_url(value.strip()) if value else ""
 
 
 def _stream_events(value: object) -> int | None:
@@ -138,7 +152,8 @@ class Settings:
     """The exporter's settings.
 
     Attributes:
-        directory: Where the day folders go. A relative path is taken from the working directory at start.
+        directory: Where the day folders go. A relative path is taken from the working directory at start. Where the log
+            is shared by several machines, the spool: what is on its way there.
         grouping: How a turn without an id of its own finds its conversation: ``lineage``, ``dialogue`` or ``seed``.
         scope: Where the values stand that keep tenants apart.
         conversation_keys: Where conversation ids stand, besides the places that are known.
@@ -154,9 +169,14 @@ class Settings:
         redact_patterns: The user's own patterns. Where the variable's file cannot be used there are none, and
             `content` is ``metadata`` at most: nothing that they might have matched may be written.
         own_process: Whether a processor has its turns written by a process of its own.
+        catalog: The URL of the database that several machines share; empty where the log is this machine's alone.
+        spool: Where turns wait that are on their way to a log which several machines share.
+        spool_bytes: How many bytes of them may wait there.
+        quiet_ms: How long a conversation is to have been quiet before its document is made, in milliseconds.
+        shared: Where the log is that several machines share; None where it is this machine's alone.
     """
 
-    directory: Path = field(metadata={"parse": _directory, "default": "data/conversations"})
+    directory: Path = field(metadata={"parse": _place, "default": "data/conversations"})
     grouping: str = field(metadata={"parse": _grouping, "default": "lineage"})
     scope: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
     conversation_keys: tuple[RequestField, ...] = field(metadata={"parse": _request_fields, "default": ""})
@@ -171,6 +191,11 @@ class Settings:
     redact_headers: tuple[str, ...] = field(metadata={"parse": _names, "default": ""})
     redact_patterns: UserPatterns = field(metadata={"parse": _patterns, "default": ""})
     own_process: bool = field(metadata={"parse": _writer, "default": "thread", "option": "writer"})
+    catalog: str = field(metadata={"parse": _catalog, "default": ""})
+    spool: Path = field(metadata={"parse": _directory, "default": "data/spool"})
+    spool_bytes: int = field(metadata={"parse": _number, "default": str(1 << 30)})
+    quiet_ms: int = field(metadata={"parse": _number, "default": "60000"})
+    shared: SharedLog | None = None
 
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
@@ -185,6 +210,8 @@ class Settings:
         values: dict[str, object] = {}
         most_content = FULL
         for option in fields(cls):
+            if not option.metadata:
+                continue
             parse, default = option.metadata["parse"], option.metadata["default"]
             name = option.metadata.get("option", option.name)
             keyword = keywords.get(name)
@@ -198,9 +225,23 @@ class Settings:
             try:
                 values[option.name] = parse(keyword)
             except ValueError as error:
-                raise ValueError(f"{name} {error}, not {keyword!r}") from None
+                raise ValueError(f"{name} {error}, not {_shown(keyword)!r}") from None
+        place = values["directory"]
         settings = cls(**values)  # type: ignore[arg-type]  # each from its option's own parser
-        return replace(settings, content=settings.content.at_most(most_content))
+        settings = replace(settings, content=settings.content.at_most(most_content))
+        if not isinstance(place, str) and not settings.catalog:
+            return settings
+        if not settings.catalog:
+            missing = f"a log at {place} needs a database that all its machines share: set catalog, {PREFIX}CATALOG"
+            if keywords.get("directory") is not None:
+                raise ValueError(missing)
+            _logger.error("%s; turns are kept in %s until then", missing, settings.spool)
+            return replace(settings, directory=settings.spool)
+        return replace(settings, directory=settings.spool, shared=SharedLog(str(place), settings.catalog))
+
+
+def _shown(value: object) -> object:
+    return without_password(value) if isinstance(value, str) else value
 
 
 def switched_off() -> bool:
@@ -223,5 +264,5 @@ def from_environment(option: str, parse: Callable[[str], _T], default: str) -> _
         except PatternError as error:
             raise PatternError(f"{variable} {error}") from error
         except ValueError as error:
-            _logger.warning("%s %s; ignoring %r", variable, error, text)
+            _logger.warning("%s %s; ignoring %r", variable, error, _shown(text))
     return parse(default)

@@ -204,7 +204,7 @@ def test_the_digest_of_a_history_is_not_made_where_it_is_not_needed(
 ) -> None:
     """It takes longer than all else that finding a conversation takes."""
     first = proxy.turn(chat(user("one")), assistant("1"))
-    monkeypatch.setattr("otel_convlog.identity.identifier.seed_id", None)
+    monkeypatch.setattr("otel_convlog.identity.grouping.seed_id", None)
     second = proxy.turn(chat(user("one"), assistant("1"), user("two")), assistant("2"))
     named = proxy.turn(chat(user("one"), conversation_id="c"), assistant("1"))
     assert [turn["otel"]["identity"] for turn in (first, second, named)] == ["seed", "prefix", "explicit"]

@@ -298,7 +298,7 @@ def test_a_process_that_ends_at_once_again_and_again_is_started_no_more(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("otel_convlog.writer.parent._RUN", "raise SystemExit(1)")
+    monkeypatch.setattr("otel_convlog.own_process._RUN", "raise SystemExit(1)")
     for number in range(TURNS_BEFORE + 5):
         record(number, 1)
         assert processor.force_flush()

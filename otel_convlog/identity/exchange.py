@@ -107,7 +107,8 @@ class Exchange:
         answered: Whether that is the whole answer.
         failed: Whether there was none at all, one that broke off, or an error.
         shows_answer: Whether the history shows anything of the assistant's or a tool's, also where it says nothing.
-        answer_ids: The ids by which a later request may name, or give back, something of the answers.
+        answer_ids: The ids by which a later request may name, or give back, something of the answers; the answers' own
+            first.
     """
 
     scope: bytes
@@ -312,7 +313,7 @@ def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
 
 def _answer_ids(answers: Answers) -> tuple[str, ...]:
     found = [generated for message in answers.messages for generated in message.ids if is_generated(generated)]
-    return tuple({*answers.response_ids, *found[-_MOST_IDS:]})
+    return tuple(dict.fromkeys([*answers.response_ids, *found[-_MOST_IDS:]]))
 
 
 def _opening_lines(answer: Message) -> list[bytes]:

@@ -92,6 +92,38 @@ def render(turn: IdentifiedTurn) -> RenderedTurn:
     )
 
 
+def rendered_from(turn: dict[str, Json], conversation_id: str) -> RenderedTurn:
+    """Render a turn of a file for its place in another.
+
+    Args:
+        turn: Its JSON.
+        conversation_id: The other's.
+    """
+    return RenderedTurn(
+        turn_id=str(turn.get("turn_id")),
+        conversation_id=conversation_id,
+        route=turn.get("route"),
+        started_at=str(turn.get("started_at")),
+        updated_at=str(turn.get("updated_at")),
+        last_client_model=to_indented_json(turn.get("client_model")),
+        last_backend=to_indented_json(turn.get("backend")),
+        entry=describe(turn),
+        body=turn_body(turn),
+    )
+
+
+def with_identity(turn: dict[str, Json], identity: Identity) -> dict[str, Json]:
+    """Return a turn's JSON with what it says of its conversation put right: as it would have been rendered."""
+    otel = turn.get("otel")
+    notes: dict[str, Json] = {}
+    for name, value in otel.items() if isinstance(otel, dict) else ():
+        if name == _FIRST_IDENTITY_NOTE:
+            notes.update(_identity_notes(identity))
+        elif name not in _IDENTITY_NOTES:
+            notes[name] = value
+    return {**turn, "conversation_id": identity.conversation_id, "otel": notes}
+
+
 def turn_object(turn: IdentifiedTurn) -> dict[str, Json]:
     """Return the turn with its keys in the order of docs/format.md."""
     record = turn.record
@@ -243,8 +275,12 @@ def find_tail(ending: bytes) -> tuple[int, int] | None:
     return (offset, int(match[1])) if match else None
 
 
+_FIRST_IDENTITY_NOTE = "identity"
+_IDENTITY_NOTES = frozenset({_FIRST_IDENTITY_NOTE, "continues", "thread", "scope", "evidence_read"})
+
+
 def _identity_notes(identity: Identity) -> dict[str, Json]:
-    notes: dict[str, Json] = {"identity": identity.evidence, "continues": identity.continues}
+    notes: dict[str, Json] = {_FIRST_IDENTITY_NOTE: identity.evidence, "continues": identity.continues}
     if identity.thread is not None:
         notes["thread"] = identity.thread
     if identity.scope:

@@ -33,7 +33,12 @@ def conversation_path(directory: Path, day: str, conversation_id: str) -> Path:
         conversation_id: Any text. Where it cannot be a file's name, the name is its beginning, ``~`` and a digest;
             ``~`` is in no id that `otel_convlog.identity` gives, so two ids never share a file.
     """
-    return directory / day / f"{_file_name(conversation_id)}.json"
+    return directory / conversation_file(day, conversation_id)
+
+
+def conversation_file(day: str, conversation_id: str) -> str:
+    """Return the same within the log's directory, with ``/``."""
+    return f"{day}/{_file_name(conversation_id)}.json"
 
 
 def is_conversation_file(path: Path) -> bool:

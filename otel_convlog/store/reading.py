@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.identifier import remember
+from otel_convlog.identity.grouping import remember
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.store import commit, document
 from otel_convlog.store.catalog import Catalog

@@ -15,7 +15,6 @@ from otel_convlog.jsontext import from_any_json, to_indented_json
 from otel_convlog.store import ConversationStore, commit, document
 from otel_convlog.store.access import group_access_of
 from otel_convlog.store.catalog import Catalog
-from otel_convlog.store.entries import describe
 from otel_convlog.store.layout import conversation_path
 from otel_convlog.store.locked_file import replacement_file
 from otel_convlog.store.reading import index_file, iterate_turns
@@ -106,7 +105,7 @@ def put_turns(directory: Path, conversation_id: str, turns: Sequence[dict[str, J
     with closing(ConversationStore(directory, group_access=group_access_of(like))) as store:
         for turn in turns:
             path = conversation_path(directory, str(turn["started_at"])[:_DAY], conversation_id)
-            store.write(path, [_rendered(turn, conversation_id)])
+            store.write(path, [document.rendered_from(turn, conversation_id)])
             written.add(path)
     for path in written:
         with held(path) as file:
@@ -155,20 +154,6 @@ def _moved(turn: dict[str, Json], into: str, moving: set[str], *, keep_links: bo
     before = notes.get("moved_from")
     notes["moved_from"] = [*(before if isinstance(before, list) else []), turn.get("conversation_id")]
     return {**turn, "conversation_id": into, "otel": notes}
-
-
-def _rendered(turn: dict[str, Json], conversation_id: str) -> document.RenderedTurn:
-    return document.RenderedTurn(
-        turn_id=str(turn.get("turn_id")),
-        conversation_id=conversation_id,
-        route=turn.get("route"),
-        started_at=str(turn.get("started_at")),
-        updated_at=str(turn.get("updated_at")),
-        last_client_model=to_indented_json(turn.get("client_model")),
-        last_backend=to_indented_json(turn.get("backend")),
-        entry=describe(turn),
-        body=document.turn_body(turn),
-    )
 
 
 def _sort(file: LockedFile) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import subprocess
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_convlog import readers
+from otel_convlog import own_process, readers
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
 
@@ -44,13 +43,6 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _MOST_AT_ONCE_BYTES = 1 << 18  # of a turn that is handed over where it ends
 
 _NOTHING = Report(0, 0, 0, 0, 0, 0.0, flushed=True)
-
-# Where the proxy was started, there may be a json.py of its own; that place stands first in the path, as "".
-_RUN = (
-    "import sys; sys.path[:] = filter(None, sys.path); "
-    "import json; path, settings = map(json.loads, sys.argv[1:]); sys.path[:] = path; "
-    "from otel_convlog.writer.child import main; main(settings)"
-)
 
 
 class _Sent(NamedTuple):
@@ -277,12 +269,12 @@ class ProcessWriter(SpanExporter):
             return
         self._starts.append(now)
         try:
-            process = subprocess.Popen(  # noqa: S603  this package's own module
-                [_interpreter(), "-c", _RUN, json.dumps(_path()), json.dumps(self._local.keywords)],
-                stdin=subprocess.PIPE,
+            process = own_process.start(
+                "otel_convlog.writer.child",
+                self._local.keywords,
                 stdout=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,  # a terminal's signals are for the proxy
+                new_session=True,  # a terminal's signals are for the proxy
+                environment=self._local.environment,
             )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             self._give_up(str(error))
@@ -355,23 +347,6 @@ class ProcessWriter(SpanExporter):
             _close(process.stdin)
             _close(process.stdout)
         self._reset()
-
-
-def _interpreter() -> str:
-    """Return the path of the interpreter that runs this.
-
-    Raises:
-        RuntimeError: There is none: what runs is the program itself, which would be started once more.
-    """
-    if getattr(sys, "frozen", False):
-        raise RuntimeError("the program brings its interpreter in itself")
-    return sys.executable
-
-
-def _path() -> list[str]:
-    """Return where modules are looked for. Programs put other things there than text, which Python skips."""
-    places: list[object] = [*sys.path]
-    return [place for place in places if isinstance(place, str)]
 
 
 def _widened(pipe: IO[bytes] | None) -> int:

@@ -1,0 +1,73 @@
+"""Forgets evidence that is too old: a dialogue that goes on after that is a new conversation."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from otel_convlog.identity.evidence import KEY_BYTES
+from otel_convlog.store.evidence import MOST_DAYS
+
+if TYPE_CHECKING:
+    from otel_convlog.shared.database import Database
+
+_INTERVAL_S = 5.0
+_MOST = 500  # turns in one step
+
+
+class Expiry:
+    """Forgets a few turns' evidence now and then, the oldest first.
+
+    Args:
+        database: The database.
+        days: How old it may get.
+    """
+
+    def __init__(self, database: Database, *, days: float = MOST_DAYS) -> None:
+        self._database = database
+        self._days = days
+        self._next = monotonic() + _INTERVAL_S
+
+    def expire_some(self, *, at_once: bool = False) -> int:
+        """Forget what is due; return of how many turns.
+
+        Raises:
+            AwayError: The database cannot be used now.
+        """
+        if monotonic() < self._next and not at_once:
+            return 0
+        self._next = monotonic() + _INTERVAL_S
+        with self._database.transaction() as connection:
+            # Whom another is ahead of has nothing to do.
+            connection.execute("INSERT INTO convlog_notes VALUES ('expired_to', '0') ON CONFLICT (name) DO NOTHING")
+            row = connection.execute(
+                "SELECT value FROM convlog_notes WHERE name = 'expired_to' FOR UPDATE SKIP LOCKED"
+            ).fetchone()
+            if row is None:
+                return 0
+            old = connection.execute(
+                "SELECT number, keys FROM (SELECT number, keys, kept_at FROM convlog_turns WHERE number > %s"
+                " ORDER BY number LIMIT %s) oldest WHERE kept_at < now() - %s * interval '1 day' ORDER BY number",
+                (int(row[0]), _MOST, self._days),
+            ).fetchall()
+            if not old:
+                return 0
+            pairs = [
+                (keys[start : start + KEY_BYTES], number)
+                for number, keys in old
+                if keys
+                for start in range(0, len(keys), KEY_BYTES)
+            ]
+            connection.execute(
+                "DELETE FROM convlog_evidence e USING unnest(%s::bytea[], %s::bigint[]) AS old (key, number)"
+                " WHERE e.key = old.key AND e.number = old.number",
+                ([key for key, _ in pairs], [number for _, number in pairs]),
+            )
+            connection.execute(
+                "UPDATE convlog_turns SET keys = NULL WHERE number = ANY(%s)", ([number for number, _ in old],)
+            )
+            connection.execute("UPDATE convlog_notes SET value = %s WHERE name = 'expired_to'", (str(old[-1][0]),))
+            connection.execute(
+                "DELETE FROM convlog_openings WHERE last_at < now() - %s * interval '1 day'", (self._days,)
+            )
+        return len(old)

@@ -1,0 +1,200 @@
+"""The objects of a shared log: turns, each written once, and the documents that are made of them."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.store import LocalStore, from_url
+
+from otel_convlog.shared.away import AwayError, ChangedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    from obstore import UpdateVersion
+
+_T = TypeVar("_T")
+
+TURNS = ".turns"
+_DAY = len("YYYY-MM-DD")
+_DIGEST_DIGITS = 16
+
+_AT_ONCE = 32  # requests: a store takes tens of milliseconds for each, whatever else it does
+_CONNECT = timedelta(seconds=3)
+_REQUEST = timedelta(seconds=30)
+_RETRIES = 1  # who calls waits, and tries again for as long as it takes
+_WHOLE_BYTES = 64 << 20  # a larger document is sent in parts, for which no store that obstore knows takes a condition
+
+
+def turn_object(turn_id: str, started_at: str, body: bytes | memoryview) -> str:
+    """Return the name of a turn's object: the same for the same turn with the same content, and no other."""
+    name = turn_id if turn_id.replace("_", "").isalnum() and turn_id.isascii() else sha256(turn_id.encode()).hexdigest()
+    return f"{TURNS}/{started_at[:_DAY]}/{name}-{sha256(body).hexdigest()[:_DIGEST_DIGITS]}.json"
+
+
+class Objects:
+    """The object store of one log. For any number of threads; not to be taken over a fork.
+
+    Args:
+        place: The URL of the store with the folder in it, or the path of a directory.
+
+    Raises:
+        AwayError: What the environment says of it cannot be used.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        with _errors(place):
+            if "://" in place and not place.startswith("file://"):
+                self._store = from_url(
+                    place,
+                    client_options={"connect_timeout": _CONNECT, "timeout": _REQUEST},
+                    retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST},
+                )
+            else:
+                directory = Path(place.removeprefix("file://"))
+                os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103  as `make_folder`
+                self._store = LocalStore(directory)
+        self._is_local = isinstance(self._store, LocalStore)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="convlog-objects")
+
+    def put_turns(self, turns: Iterable[tuple[str, bytes]]) -> Callable[[], object]:
+        """Begin to write objects that are there once and for all.
+
+        Args:
+            turns: Their names, from `turn_object`, and bytes. One that is there already has the same bytes.
+
+        Returns:
+            To be called to wait for all of them. It raises `AwayError` where one of them is not written.
+        """
+        begun = [self._pool.submit(self._put_new, name, body) for name, body in turns]
+        return lambda: [self._result(future) for future in begun]
+
+    def get_turns(self, names: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield the bytes of objects, in this order, a few of them in memory; None for one that is not there.
+
+        Raises:
+            AwayError: The store cannot be used now.
+        """
+        for start in range(0, len(names), _AT_ONCE):
+            begun = [self._pool.submit(self._get, name) for name in names[start : start + _AT_ONCE]]
+            yield from (self._result(future) for future in begun)
+
+    def fetch(self, name: str, path: Path) -> str | None:
+        """Write a document to a file, piece by piece; return its version, None where there is none.
+
+        Raises:
+            AwayError: The store cannot be used now.
+        """
+        with _errors(self.place):
+            try:
+                found = obstore.get(self._store, name)
+            except FileNotFoundError:
+                return None
+            with path.open("wb") as file:
+                for piece in found.stream(min_chunk_size=1 << 20):
+                    file.write(piece)
+            return _version(found.meta)
+
+    def put_document(self, name: str, path: Path, known: str | None) -> str:
+        """Write a document in the place of the version that is known; return its new version.
+
+        Args:
+            name: Its name.
+            path: The file with its bytes.
+            known: From `fetch`, or from here; None where there was none.
+
+        Raises:
+            ChangedError: Another version is there.
+            AwayError: The store cannot be used now.
+        """
+        conditional = not self._is_local and path.stat().st_size <= _WHOLE_BYTES
+        with _errors(self.place):
+            if not conditional:  # the lease in the database is what keeps others away
+                if self.version(name) != known:
+                    raise ChangedError(f"{name} has been changed by somebody else")
+                return _version(obstore.put(self._store, name, path))
+            try:
+                return _version(obstore.put(self._store, name, path, mode=_update(known) if known else "create"))
+            except (AlreadyExistsError, PreconditionError) as error:
+                raise ChangedError(f"{name} has been changed by somebody else") from error
+
+    def version(self, name: str) -> str | None:
+        """Return a document's version; None where there is none."""
+        with _errors(self.place):
+            try:
+                return _version(obstore.head(self._store, name))
+            except FileNotFoundError:
+                return None
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects; those that are not there are passed over.
+
+        Raises:
+            AwayError: Not all could be removed.
+        """
+        begun = [self._pool.submit(self._remove, name) for name in names]
+        for future in begun:
+            self._result(future)
+
+    def check(self) -> None:
+        """Do nothing but see that the store can be used.
+
+        Raises:
+            AwayError: It cannot.
+        """
+        with _errors(self.place), suppress(FileNotFoundError):
+            obstore.head(self._store, f"{TURNS}/none")
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._pool.shutdown()
+
+    def _result(self, future: Future[_T]) -> _T:
+        with _errors(self.place):
+            return future.result()
+
+    def _put_new(self, name: str, body: bytes) -> None:
+        with suppress(AlreadyExistsError):
+            obstore.put(self._store, name, body, mode="create")
+
+    def _get(self, name: str) -> bytes | None:
+        try:
+            return obstore.get(self._store, name).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            obstore.delete(self._store, name)
+
+
+@contextmanager
+def _errors(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, AwayError, ChangedError):
+        raise
+    except (BaseError, OSError, ValueError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]  # obstore adds a dump of its own
+        raise AwayError(f"{place} cannot be used: {reason}") from error
+
+
+def _version(meta: object) -> str:
+    """Return what tells this version of an object from others: its ETag, and its version where the store has them."""
+    assert isinstance(meta, dict)  # noqa: S101  obstore's typed dictionaries
+    return f"{meta.get('e_tag') or ''} {meta.get('version') or ''}"
+
+
+def _update(version: str) -> UpdateVersion:
+    e_tag, _, number = version.partition(" ")
+    return {"e_tag": e_tag or None, "version": number or None}

@@ -188,11 +188,9 @@ class ConversationSpanExporter(SpanExporter):
     def keywords(self) -> dict[str, object]:
         """The arguments that make another one like this, in another process."""
         given = {name: value for name, value in self._keywords.items() if value is not None}
-        shared = self._settings.shared
-        if shared is None:
-            return {**given, "directory": str(self.directory)}
-        given.pop("catalog", None)
-        return {**given, "directory": shared.store, "spool": str(self.directory)}
+        keywords = {**given, **self._settings.place}
+        keywords.pop("catalog", None)  # it stands in `environment`
+        return keywords
 
     @property
     def environment(self) -> dict[str, str]:

@@ -197,6 +197,13 @@ class Settings:
     quiet_ms: int = field(metadata={"parse": _number, "default": "60000"})
     shared: SharedLog | None = None
 
+    @property
+    def place(self) -> dict[str, str]:
+        """The arguments of an exporter that say where the log is."""
+        if self.shared is None:
+            return {"directory": str(self.directory)}
+        return {"directory": self.shared.store, "catalog": self.shared.database, "spool": str(self.directory)}
+
     @classmethod
     def resolve(cls, **keywords: object) -> Settings:
         """Settle every option.

@@ -28,6 +28,10 @@ _COMMANDS = {
     "replay": "replaying",
     "view": "viewing",
     "collect": "collecting",
+    "deliver": "delivering",
+    "publish": "publishing",
+    "copy": "copying",
+    "status": "checking",
     "completion": "completing",
 }
 

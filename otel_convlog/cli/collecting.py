@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from otel_convlog.cli.output import Output, note
+from otel_convlog.cli.places import extras, place_options, resolved
 from otel_convlog.listening import in_url, is_loopback, listen_at
-from otel_convlog.settings import PREFIX, Settings
+from otel_convlog.settings import PREFIX
 
 _PORT = 4318  # https://opentelemetry.io/docs/specs/otlp/#otlphttp-default-port
 _BODY_BYTES = 64 << 20  # as much as opentelemetry-exporter-otlp-proto-http sends at once
@@ -17,11 +18,7 @@ _TOKEN_VARIABLE = f"{PREFIX}COLLECT_TOKEN"
 
 
 @click.command("collect")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The log, made where there is none. Default: OTEL_EXPORTER_CONVLOG_DIRECTORY, or data/conversations.",
-)
+@place_options
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen; default: this machine alone.")
 @click.option("--port", type=click.IntRange(0, 65535), default=_PORT, show_default=True, help="0: any free one.")
 @click.option(
@@ -41,7 +38,8 @@ _TOKEN_VARIABLE = f"{PREFIX}COLLECT_TOKEN"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the address as a JSON object.")
 def command(
-    directory: Path | None,
+    directory: Path | str | None,
+    catalog: str | None,
     host: str,
     port: int,
     token_file: Path | None,
@@ -53,14 +51,12 @@ def command(
 
     For programs in any language, and for an OpenTelemetry Collector. Without a token it serves this machine alone.
     """
-    try:
+    with extras("collect"):
         from otel_convlog.collecting import Limits, serve  # noqa: PLC0415  of an extra
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"{error.name} is missing: pip install 'otel-convlog[collect]'") from error
     token = _token(token_file)
     if token is None and not is_loopback(host):
         raise click.UsageError(f"to listen at {host}, set {_TOKEN_VARIABLE}, or --token-file")
-    settings = Settings.resolve(directory=directory)
+    settings = resolved(directory, catalog)
     try:
         listener = listen_at(host, port)
     except OSError as error:

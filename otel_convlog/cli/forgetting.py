@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("forget")
+@log_command("forget", changes=True)
 @any_conversation_argument
 @click.option("--turn", help="A turn, by its whole id.")
 @click.option("--text", help="All conversations in which it stands.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("merge")
+@log_command("merge", changes=True)
 @click.argument("into", metavar="INTO")
 @click.argument("others", metavar="ID...", nargs=-1, required=True)
 def command(log: Log, into: str, others: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("prune", needs_catalog=False)
+@log_command("prune", needs_catalog=False, changes=True)
 @click.option("--max-age-days", type=click.FloatRange(0), help="Default: OTEL_EXPORTER_CONVLOG_MAX_AGE_DAYS.")
 @click.option("--max-bytes", type=click.IntRange(0), help="Default: OTEL_EXPORTER_CONVLOG_MAX_BYTES.")
 def command(log: Log, max_age_days: float | None, max_bytes: int | None) -> None:

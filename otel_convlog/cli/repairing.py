@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("repair", needs_catalog=False)
+@log_command("repair", needs_catalog=False, changes=True)
 def command(log: Log) -> None:
     """Mend what verify finds. No turn that is whole is lost; a file that is changed is kept beside as it was."""
     mended = 0

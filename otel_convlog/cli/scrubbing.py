@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("scrub", needs_catalog=False)
+@log_command("scrub", needs_catalog=False, changes=True)
 @click.option("--header", "headers", multiple=True, help="A header to mask, besides those that are always.")
 @click.option(
     "--patterns",

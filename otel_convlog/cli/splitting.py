@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("split")
+@log_command("split", changes=True)
 @conversation_argument
 @click.argument("turns", metavar="TURN...", nargs=-1, required=True)
 @click.option("--from", "and_later", is_flag=True, help="These turns and all behind the first of them.")

@@ -29,7 +29,7 @@ _TEXT_WIDTH = 100
 @click.option("--follow", "-f", is_flag=True, help="Go on with turns as they are written, until Ctrl-C.")
 def command(log: Log, lines: int, follow: bool) -> None:
     """Show the turns that were written last, by all processes."""
-    with closing(Follower(log.directory)) as follower, suppress(KeyboardInterrupt):
+    with log.followed(), closing(Follower(log.directory)) as follower, suppress(KeyboardInterrupt):
         _print(log, follower.last(lines, follow=follow))
         while follow:
             sleep(_LOOK_S)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
 from otel_convlog.cli.common import log_command
 from otel_convlog.cli.output import note
+from otel_convlog.cli.places import extras
 
 if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
@@ -26,11 +28,10 @@ def command(log: Log, port: int | None, host: str, more_hosts: tuple[str, ...], 
 
     The address that it prints has a token; without it nobody is let in.
     """
-    try:
+    with extras("viewer"):
         from otel_convlog.viewer.server import listen  # noqa: PLC0415  of an extra
-    except ModuleNotFoundError as error:
-        raise click.UsageError(f"{error.name} is missing: pip install 'otel-convlog[viewer]'") from error
-    server = listen(log.directory, host, port, more_hosts)
+    changing = log.mirror.changing if log.mirror is not None else nullcontext
+    server = listen(log.directory, host, port, more_hosts, changing=changing)
     if log.output.as_json:
         log.output.value({"address": server.address})
     else:
@@ -40,4 +41,5 @@ def command(log: Log, port: int | None, host: str, more_hosts: tuple[str, ...], 
         note("Other machines can reach this page, and what it shows passes the network unencrypted.")
     if opens:
         webbrowser.open(server.address)
-    server.serve()
+    with log.followed():
+        server.serve()

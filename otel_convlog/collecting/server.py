@@ -58,7 +58,14 @@ def serve(listener: socket.socket, settings: Settings, *, token: str | None, lim
     Raises:
         OSError: The log's directory cannot be used.
     """
-    exporter = ConversationSpanExporter(directory=settings.directory, queue_bytes=_MOST_REFUSED_BYTES, writer="thread")
+    place = settings.place
+    exporter = ConversationSpanExporter(
+        directory=place["directory"],
+        catalog=place.get("catalog"),
+        spool=place.get("spool"),
+        queue_bytes=_MOST_REFUSED_BYTES,
+        writer="thread",
+    )
     collector = Collector(exporter, Spool(settings.directory, durable=settings.fsync))
     bodies = BodyReader(limits.body_bytes, limits.body_s)
     app = create_app(

@@ -22,7 +22,7 @@ from otel_convlog.shared.health import Health, write_health
 from otel_convlog.shared.keeping import NewTurn, keep
 from otel_convlog.shared.objects import Objects, turn_object
 from otel_convlog.shared.only_one import only_one
-from otel_convlog.shared.settling import settle
+from otel_convlog.shared.settling import make_one
 from otel_convlog.shared.shared_key import share_key
 from otel_convlog.shared.spool import Spool
 
@@ -155,7 +155,9 @@ class Deliverer:
             while not stop.wait(_DOCUMENTS_S):
                 try:
                     maker = DocumentMaker(database, self._store())
-                    while not stop.is_set() and make_one(maker, database, self._store(), self._grouping, self._quiet_s):
+                    while not stop.is_set() and make_one(
+                        maker, database, self._store(), self._grouping, quiet_s=self._quiet_s
+                    ):
                         self._health = replace(self._health, documents_made=self._health.documents_made + 1)
                 except AwayError as error:
                     _logger.debug("documents have to wait: %s", error)
@@ -194,25 +196,6 @@ class Deliverer:
             write_health(self._directory, self._health)
 
 
-def make_one(maker: DocumentMaker, database: Database, objects: Objects, grouping: Grouping, quiet_s: float) -> bool:
-    """Make a document that is due, or put its conversation right before; return whether there was one.
-
-    Raises:
-        AwayError: The database or the store cannot be used now.
-    """
-    leased = maker.lease(quiet_s=quiet_s)
-    if leased is None:
-        return False
-    if leased.disordered:
-        try:
-            settle(database, objects, grouping, leased.conversation_id)
-        finally:
-            maker.give_back(leased)
-    else:
-        maker.make(leased)
-    return True
-
-
 def main(settings: dict[str, object]) -> None:
     """Deliver until standard input ends, which it does with the process that has it: what an exporter starts.
 
@@ -230,7 +213,16 @@ def main(settings: dict[str, object]) -> None:
         stop.set()
 
     threading.Thread(target=wait_for_end, name="convlog-parent", daemon=True).start()
-    resolved = Settings.resolve(**settings)
-    with only_one(resolved.directory) as alone:
+    run(Settings.resolve(**settings), stop)
+
+
+def run(settings: Settings, stop: threading.Event) -> bool:
+    """Deliver the turns of a spool until told to stop; return whether nobody else does already.
+
+    What a store that is a directory gets is its owner's alone.
+    """
+    os.umask(0o077)
+    with only_one(settings.directory) as alone:
         if alone:
-            Deliverer(resolved).run(stop)
+            Deliverer(settings).run(stop)
+        return alone

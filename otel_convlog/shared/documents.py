@@ -75,12 +75,13 @@ class DocumentMaker:
         self._objects = objects
         self._lease = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
-    def lease(self, *, quiet_s: float, file: str | None = None) -> Leased | None:
+    def lease(self, *, quiet_s: float, file: str | None = None, conversation_id: str | None = None) -> Leased | None:
         """Take a document that lacks turns, and that nobody else has; None where there is none.
 
         Args:
             quiet_s: How long no turn of it has come.
             file: This one.
+            conversation_id: One of this conversation.
         """
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -88,10 +89,11 @@ class DocumentMaker:
                 " WHERE file = (SELECT file FROM convlog_files WHERE pending"
                 " AND touched <= now() - %(quiet)s * interval '1 second'"
                 " AND (%(file)s::text IS NULL OR file = %(file)s)"
+                " AND (%(id)s::text IS NULL OR conversation_id = %(id)s)"
                 " AND (leased_until IS NULL OR leased_until < now())"
                 " ORDER BY touched LIMIT 1 FOR UPDATE SKIP LOCKED)"
                 " RETURNING file, conversation_id, document, rebuild, disordered",
-                {"lease": self._lease, "held": _LEASE_S, "quiet": quiet_s, "file": file},
+                {"lease": self._lease, "held": _LEASE_S, "quiet": quiet_s, "file": file, "id": conversation_id},
             ).fetchone()
         return Leased(*row) if row else None
 

@@ -164,15 +164,15 @@ def keep(
         replaced: list[tuple[WrittenTurn, _Asked]] = []
         for one in asked:
             before = evidence.written.get(text(one.turn.record.turn_id))
-            stays = before is not None and (
-                not as_they_say or before.known.conversation_id == text(one.turn.identity.conversation_id)
-            )
-            if before is not None and stays:
-                if before.object != one.new.object:
-                    replaced.append((before, one))
+            if before is not None and before.object == one.new.object:
                 continue
+            if before is not None:
+                replaced.append((before, one))
+                if not as_they_say:
+                    continue
+                evidence.forget(before.known)
             rows.append(_identified(one, grouping, evidence, as_they_say=as_they_say))
-        _write(connection, evidence, rows, replaced)
+        _write(connection, evidence, rows, () if as_they_say else replaced)
         database.round_trips += 1
     return Kept(len(rows), [before.object for before, _ in replaced])
 

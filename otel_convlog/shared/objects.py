@@ -15,6 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, from_url
 
 from otel_convlog.shared.away import AwayError, ChangedError
+from otel_convlog.store.locked_file import make_private_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,6 +101,7 @@ class Objects:
                 found = obstore.get(self._store, name)
             except FileNotFoundError:
                 return None
+            make_private_file(path)
             with path.open("wb") as file:
                 for piece in found.stream(min_chunk_size=1 << 20):
                     file.write(piece)

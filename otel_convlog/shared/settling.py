@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otel_convlog.identity.grouping import Grouping
     from otel_convlog.record import Identity
     from otel_convlog.shared.database import Database
-    from otel_convlog.shared.documents import DocumentTurn
+    from otel_convlog.shared.documents import DocumentMaker, DocumentTurn
     from otel_convlog.shared.objects import Objects
     from otel_convlog.store.entries import TurnEntry
 
@@ -106,6 +106,41 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
             " WHERE file = ANY(%s)",
             (list(files),),
         )
+
+
+def make_one(  # noqa: PLR0913  what there is to do it with
+    maker: DocumentMaker,
+    database: Database,
+    objects: Objects,
+    grouping: Grouping,
+    *,
+    quiet_s: float,
+    conversation_id: str | None = None,
+) -> bool:
+    """Make a document that is due, or put its conversation right before; return whether there was one.
+
+    Args:
+        maker: Makes it, with the same database and store.
+        database: The database.
+        objects: The store.
+        grouping: How a turn finds its conversation.
+        quiet_s: How long no turn of it has come.
+        conversation_id: Only one of this conversation.
+
+    Raises:
+        AwayError: The database or the store cannot be used now.
+    """
+    leased = maker.lease(quiet_s=quiet_s, conversation_id=conversation_id)
+    if leased is None:
+        return False
+    if leased.disordered:
+        try:
+            settle(database, objects, grouping, leased.conversation_id)
+        finally:
+            maker.give_back(leased)
+    else:
+        maker.make(leased)
+    return True
 
 
 def _settled(turns: Sequence[DocumentTurn], objects: Objects, grouping: Grouping) -> list[_Settled] | None:

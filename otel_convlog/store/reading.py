@@ -101,6 +101,13 @@ def iterate_turns(path: Path) -> Iterator[StoredTurn]:
         yield from _turns(file, whole.tail_offset)
 
 
+def iterate_bodies(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of the turns of a document, as `iterate_turns` does."""
+    with _opened(path) as (file, whole):
+        for _, body in turn_bytes(file, turns_start(file, whole.tail_offset), whole.tail_offset):
+            yield body
+
+
 def read_turn(path: Path, offset: int, length: int) -> dict[str, Json]:
     """Read one turn by its place, as the catalog or `iterate_turns` gives it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ from otel_convlog.viewer.templates import page, static
 from otel_convlog.viewer.texts import Texts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from starlette.requests import Request
@@ -36,13 +37,20 @@ _FOR_EVER = "private, max-age=31536000, immutable"  # the address has a digest o
 _THREADS = 4
 
 
-def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starlette:
+def create_app(
+    directory: Path,
+    *,
+    hosts: Collection[str],
+    token: str,
+    changing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Starlette:
     """Make the application.
 
     Args:
         directory: The log's directory, its catalog up to date.
         hosts: The exact values of ``Host`` under which it is reached, such as ``127.0.0.1:8666``.
         token: What the start-up URL has.
+        changing: Entered where a page changes the log; at its end the change is to be where it counts.
     """
     app = Starlette(
         routes=[
@@ -68,6 +76,7 @@ def create_app(directory: Path, *, hosts: Collection[str], token: str) -> Starle
         lifespan=_lifespan,
     )
     app.state.directory = directory
+    app.state.changing = changing
     app.state.live = live.Live(directory)
     app.state.texts = Texts(directory)
     return app

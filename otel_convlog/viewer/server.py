@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from otel_convlog.viewer.app import create_app
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import FrameType
 
@@ -53,7 +55,14 @@ class Listening:
         _Server(config, self.app).run([self.socket])
 
 
-def listen(directory: Path, host: str, port: int | None, more_hosts: Iterable[str]) -> Listening:
+def listen(
+    directory: Path,
+    host: str,
+    port: int | None,
+    more_hosts: Iterable[str],
+    *,
+    changing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Listening:
     """Listen for browsers.
 
     Args:
@@ -61,6 +70,7 @@ def listen(directory: Path, host: str, port: int | None, more_hosts: Iterable[st
         host: The address to listen at.
         port: The port; None for `PORT`, or any where that is taken.
         more_hosts: Further names, with their ports, under which browsers reach it.
+        changing: As for `otel_convlog.viewer.app.create_app`.
 
     Raises:
         OSError: It cannot listen there.
@@ -72,7 +82,7 @@ def listen(directory: Path, host: str, port: int | None, more_hosts: Iterable[st
     hosts = {f"{name}:{port}" for name in (*_OWN_NAMES, named)} | set(more_hosts)
     if port == _HTTP_PORT:
         hosts |= {*_OWN_NAMES, named}
-    app = create_app(directory, hosts=hosts, token=token)
+    app = create_app(directory, hosts=hosts, token=token, changing=changing)
     shown = _EVERYWHERE.get(host, named)
     return Listening(app, listener, f"http://{shown}:{port}/?token={token}", is_local=is_loopback(host))
 

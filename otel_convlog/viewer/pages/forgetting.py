@@ -25,7 +25,8 @@ def _facts(request: Request) -> Response:
 
 def _forget(request: Request) -> Response:
     target = _target(request)
-    forgotten = forget(request.app.state.directory, target)
+    with request.app.state.changing():
+        forgotten = forget(request.app.state.directory, target)
     left = verify(request.app.state.directory, target)
     return HTMLResponse(render("forget.html", forgotten=forgotten, is_done=True, left=left))
 

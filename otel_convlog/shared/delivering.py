@@ -86,8 +86,15 @@ class Deliverer:
                     break
         self._say(force=True)
         documents.join(_LAST_S)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. The next use opens others."""
         self._spool.close()
         self._database.close()
+        if self._objects is not None:
+            self._objects.close()
+            self._objects = None
 
     def deliver_some(self) -> int:
         """Deliver a batch; return how many turns that were.

@@ -120,10 +120,10 @@ class DocumentMaker:
             raise
 
     def give_back(self, leased: Leased, *, rebuild: bool = False) -> None:
-        """Let others have a document, which is still to be made."""
+        """Let others have a document, which is still to be made; first what has waited longer than it does from now."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE convlog_files SET lease = NULL, leased_until = NULL, rebuild = rebuild OR %s"
+                "UPDATE convlog_files SET lease = NULL, leased_until = NULL, touched = now(), rebuild = rebuild OR %s"
                 " WHERE file = %s AND lease = %s",
                 (rebuild, leased.file, self._lease),
             )

@@ -29,6 +29,7 @@ TURNS = ".turns"
 _DAY = len("YYYY-MM-DD")
 _DIGEST_DIGITS = 16
 
+_PROVIDERS = ("AWS", "AZURE", "GOOGLE")
 _AT_ONCE = 32  # requests: a store takes tens of milliseconds for each, whatever else it does
 _CONNECT = timedelta(seconds=3)
 _REQUEST = timedelta(seconds=30)
@@ -58,7 +59,7 @@ class Objects:
             if "://" in place and not place.startswith("file://"):
                 self._store = from_url(
                     place,
-                    client_options={"connect_timeout": _CONNECT, "timeout": _REQUEST},
+                    client_options={"connect_timeout": _CONNECT, "timeout": _REQUEST, "allow_http": _allows_http()},
                     retry_config={"max_retries": _RETRIES, "retry_timeout": _REQUEST},
                 )
             else:
@@ -191,6 +192,11 @@ def _errors(place: str) -> Iterator[None]:
         raise AwayError(f"{place} cannot be used: {reason}") from error
 
 
+def _allows_http() -> bool:
+    """Say whether the environment allows a store without TLS; obstore looks there only where it is given no options."""
+    return any(os.environ.get(f"{provider}_ALLOW_HTTP", "").lower() == "true" for provider in _PROVIDERS)
+
+
 def _version(meta: object) -> str:
     """Return what tells this version of an object from others: its ETag, and its version where the store has them."""
     assert isinstance(meta, dict)  # noqa: S101  obstore's typed dictionaries
@@ -199,4 +205,9 @@ def _version(meta: object) -> str:
 
 def _update(version: str) -> UpdateVersion:
     e_tag, _, number = version.partition(" ")
-    return {"e_tag": e_tag or None, "version": number or None}
+    update: UpdateVersion = {}
+    if e_tag:
+        update["e_tag"] = e_tag
+    if number:
+        update["version"] = number
+    return update

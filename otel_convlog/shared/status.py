@@ -56,9 +56,7 @@ class Status:
         spool, delivery = self.spool, self.delivery
         waits = f"{spool.size_bytes:,} bytes in {spool.files:,} files, the oldest since {spool.oldest_s:.1f} s"
         said = f"{delivery.turns_delivered:,} turns and {delivery.documents_made:,} documents since it began"
-        holds = (
-            f"{self.turns:,} turns, {self.pending_documents:,} documents to be made; " if self.turns is not None else ""
-        )
+        counted = f"{self.turns or 0:,} turns, {self.pending_documents or 0:,} documents to be made"
         return [
             ("store", self.store or f"can be used ({self.store_ms:.0f} ms)", self.store is None),
             ("database", self.database or f"can be used ({self.database_ms:.0f} ms): {counted}", self.database is None),

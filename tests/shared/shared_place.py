@@ -1,0 +1,180 @@
+"""A shared log under test, and machines that write to it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from otel_convlog import ConversationSpanExporter, attach_client_response, finalize_turn, start_turn
+from otel_convlog.identity.grouping import Grouping
+from otel_convlog.settings import Settings
+from otel_convlog.shared.database import Database
+from otel_convlog.shared.delivering import Deliverer
+from otel_convlog.shared.documents import DocumentMaker
+from otel_convlog.shared.mirror import Mirror
+from otel_convlog.shared.objects import Objects
+from otel_convlog.shared.settling import make_one
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class Machine:
+    """An exporter with a spool, and who delivers it, in this process."""
+
+    def __init__(self, place: Place, name: str, **options: Any) -> None:
+        self.keywords = {
+            "directory": place.store,
+            "catalog": place.database,
+            "spool": place.folder / name,
+            "quiet_ms": 0,
+            **options,
+        }
+        self.settings = Settings.resolve(**self.keywords)
+        # It writes into the spool and starts nobody: the test says when what is delivered.
+        self._exporter = ConversationSpanExporter(
+            **{**options, "directory": self.settings.directory, "catalog": ""}  # type: ignore[arg-type]
+        )
+        self.deliverer = Deliverer(self.settings)
+
+    def write(self, *spans: ReadableSpan) -> None:
+        """Write turns into the spool."""
+        self._exporter.export(spans)
+
+    def deliver(self) -> int:
+        """Deliver all that is in the spool; return how many turns that were."""
+        count = 0
+        while delivered := self.deliverer.deliver_some():
+            count += delivered
+        return count
+
+    def run(self, seconds: float) -> None:
+        """Let it deliver by itself, for a while."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.deliverer.run, args=(stop,))
+        thread.start()
+        stop.wait(seconds)
+        stop.set()
+        thread.join()
+
+    def waiting(self) -> int:
+        """How many files wait in the spool."""
+        return self.deliverer._spool.state().files
+
+
+class Place:
+    """A shared log."""
+
+    def __init__(self, store: str, database: str, folder: Path) -> None:
+        self.store, self.database, self.folder = store, database, folder
+        self._stack = ExitStack()
+        self._one_machine: ConversationSpanExporter | None = None
+
+    @property
+    def options(self) -> list[str]:
+        """Those of a command that is about it."""
+        return ["--directory", self.store, "--catalog", self.database]
+
+    def machine(self, name: str = "spool", **options: Any) -> Machine:
+        """A machine that writes to it."""
+        machine = Machine(self, name, **options)
+        self._stack.callback(machine.deliverer.close)
+        return machine
+
+    def make_documents(self, grouping: str = "lineage") -> int:
+        """Make all documents that lack something; return how many that were."""
+        objects = Objects(self.store)
+        with closing(Database(self.database)) as database, closing(objects):
+            maker = DocumentMaker(database, objects)
+            made = 0
+            while make_one(maker, database, objects, Grouping(grouping), quiet_s=0):
+                made += 1
+        return made
+
+    def mirror(self) -> Mirror:
+        """A copy of it on this machine."""
+        mirror = Mirror(Settings.resolve(directory=self.store, catalog=self.database).shared)  # type: ignore[arg-type]
+        self._stack.callback(mirror.close)
+        return mirror
+
+    def documents(self) -> dict[str, bytes]:
+        """The documents in the store."""
+        objects = Objects(self.store)
+        found: dict[str, bytes] = {}
+        with closing(objects):
+            for (name,) in self.rows("SELECT file FROM convlog_files WHERE document IS NOT NULL"):
+                path = self.folder / "document.json"
+                path.unlink(missing_ok=True)
+                assert objects.fetch(str(name), path) is not None, name
+                found[str(name)] = path.read_bytes()
+        return found
+
+    def written_by_one_machine(self, *spans: ReadableSpan, **options: Any) -> dict[str, bytes]:
+        """What a single machine makes of turns that reach it one by one."""
+        directory = self.folder / "one-machine"
+        exporter = ConversationSpanExporter(directory=directory, catalog="", **options)
+        for span in spans:
+            exporter.export([span])
+        exporter.shutdown()
+        return {
+            path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.glob("????-??-??/*.json")
+        }
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        """Ask its database."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._stack.close()
+
+
+def dialogue(name: str, turns: int, **options: Any) -> list[ReadableSpan]:
+    """The spans of a dialogue's turns, one after another.
+
+    Args:
+        name: What tells it from others.
+        turns: How many.
+        options: More of what `start_turn` is given.
+    """
+    messages: list[dict[str, str]] = []
+    spans: list[ReadableSpan] = []
+    for number in range(turns):
+        messages.append({"role": "user", "content": f"Question {number} of {name}, which is no other dialogue's."})
+        answer = {"role": "assistant", "content": f"Answer {number} to {name}, which is no other dialogue's either."}
+        spans.append(turn_span({"model": "test", "messages": list(messages)}, answer, **options))
+        messages.append(answer)
+    return spans
+
+
+def turn_span(request: dict[str, Any], answer: dict[str, str] | None, **options: Any) -> ReadableSpan:
+    """The span of one turn."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    arguments = {"route": "chat", "client_model": "test", "backend": "test", "stream": False, **options}
+    before = trace._TRACER_PROVIDER
+    trace._TRACER_PROVIDER = provider
+    try:
+        turn = start_turn(client_request=json.loads(json.dumps(request)), **arguments)
+    finally:
+        trace._TRACER_PROVIDER = before
+    if answer is not None:
+        attach_client_response(turn, {"choices": [{"message": answer}]})
+    finalize_turn(turn, duration_ms=1.0)
+    (span,) = exporter.get_finished_spans()
+    return span
+
+
+def interleaved(dialogues: Sequence[Sequence[ReadableSpan]]) -> list[ReadableSpan]:
+    """The turns of dialogues in the order in which they were."""
+    return sorted((span for turns in dialogues for span in turns), key=lambda span: span.start_time or 0)

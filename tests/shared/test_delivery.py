@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from shared_place import dialogue, interleaved, turn_span
+
+from otel_convlog.shared.away import AwayError, ChangedError
+from otel_convlog.shared.database import Database
+from otel_convlog.shared.documents import DocumentMaker
+from otel_convlog.shared.expiry import Expiry
+from otel_convlog.shared.objects import Objects
+from otel_convlog.shared.only_one import only_one
+from otel_convlog.shared.schema import VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shared_place import Place
+
+
+def test_a_dialogue_becomes_the_document_that_one_machine_would_have_written(place: Place) -> None:
+    spans = dialogue("one", 5)
+    machine = place.machine()
+    machine.write(*spans)
+    assert machine.deliver() == 5
+    assert machine.waiting() == 0
+    assert place.make_documents() == 1
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+def test_turns_of_many_dialogues_on_many_machines_become_the_documents_of_one(place: Place) -> None:
+    spans = interleaved([dialogue(f"dialogue {number}", 4) for number in range(12)])
+    machines = [place.machine(f"spool-{number}") for number in range(3)]
+    for number, span in enumerate(spans):
+        machines[number % 3].write(span)
+        machines[number % 3].deliver()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[1:])
+def test_the_order_in_which_turns_come_changes_nothing(place: Place, order: tuple[int, ...]) -> None:
+    spans = dialogue("one", 4)
+    for number in order:
+        machine = place.machine(f"spool-{number}")
+        machine.write(spans[number])
+        machine.deliver()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+def test_turns_that_come_late_change_the_document_that_there_is(place: Place) -> None:
+    spans = dialogue("one", 6)
+    late, other = place.machine("late"), place.machine("other")
+    for number, span in enumerate(spans):
+        (late if number in (0, 3) else other).write(span)
+    other.deliver()
+    place.make_documents()
+    before = place.documents()
+    assert len(before) == 1
+    late.deliver()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans)
+    assert place.documents().keys().isdisjoint(before)  # it has the id of its first turn now
+    objects = Objects(place.store)
+    with closing(objects):
+        assert all(objects.version(name) is None for name in before)
+
+
+def test_dialogues_in_any_order_at_random(place: Place) -> None:
+    dice = random.Random(4)
+    dialogues = [dialogue(f"dialogue {number}", dice.randint(2, 6)) for number in range(15)]
+    spans = interleaved(dialogues)
+    machines = [place.machine(f"spool-{number}") for number in range(4)]
+    for span in spans:
+        dice.choice(machines).write(span)
+    while any(machine.waiting() for machine in machines):
+        dice.choice(machines).deliver()
+        if dice.random() < 0.3:
+            place.make_documents()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+def test_two_machines_that_see_a_dialogue_at_the_same_moment_end_in_one_conversation(place: Place) -> None:
+    dialogues = [dialogue(f"dialogue {number}", 2) for number in range(40)]
+    machines = [place.machine("first"), place.machine("second")]
+    for turns in dialogues:
+        for machine, span in zip(machines, turns, strict=True):
+            machine.write(span)
+    together = threading.Barrier(2)
+
+    def deliver(number: int) -> int:
+        together.wait()
+        return machines[number].deliver()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(deliver, range(2))) == [40, 40]
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*interleaved(dialogues))
+
+
+def test_a_repeated_delivery_changes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = dialogue("one", 3)
+    machine = place.machine()
+    machine.write(*spans)
+    with monkeypatch.context() as patched:  # it is killed when all is there, and before it has removed it here
+        patched.setattr(machine.deliverer._spool, "done", lambda _: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            machine.deliver()
+    again = place.machine()
+    assert again.waiting() == 1
+    assert again.deliver() == 3
+    assert again.deliverer._health.turns_repeated == 3
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans)
+    assert place.rows("SELECT count(*) FROM convlog_turns") == [(3,)]
+
+
+def test_a_turn_that_comes_again_with_more_in_it_takes_the_place_of_what_was(place: Place) -> None:
+    first, second = dialogue("one", 2)
+    machine = place.machine()
+    machine.write(first, second)
+    machine.deliver()
+    place.make_documents()
+    more = place.machine("more", stream_events="none")
+    more.write(first)
+    more.deliver()
+    assert place.make_documents() in (0, 1)  # 0 where nothing is different
+    assert place.rows("SELECT count(*) FROM convlog_turns") == [(2,)]
+    assert place.documents() == place.written_by_one_machine(first, second)
+
+
+def test_a_document_grows_by_the_turns_that_it_lacks(place: Place) -> None:
+    spans = dialogue("one", 6)
+    machine = place.machine()
+    for start in range(0, 6, 2):
+        machine.write(*spans[start : start + 2])
+        machine.deliver()
+        assert place.make_documents() == 1
+    assert place.make_documents() == 0
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+def test_a_document_that_somebody_else_has_written_is_made_anew(place: Place) -> None:
+    spans = dialogue("one", 3)
+    machine = place.machine()
+    machine.write(*spans[:2])
+    machine.deliver()
+    place.make_documents()
+    (name,) = place.documents()
+    objects = Objects(place.store)
+    foreign = place.folder / "foreign.json"
+    foreign.write_text("{}")
+    with closing(objects):
+        objects.put_document(name, foreign, objects.version(name))
+        machine.write(spans[2])
+        machine.deliver()
+        place.make_documents()
+        with pytest.raises(ChangedError):
+            objects.put_document(name, foreign, '"of another time" ')
+        with pytest.raises(ChangedError):
+            objects.put_document(name, foreign, None)
+    assert place.documents() == place.written_by_one_machine(*spans)
+
+
+def test_a_document_is_made_by_one_at_a_time_and_by_others_when_its_maker_is_dead(place: Place) -> None:
+    machine = place.machine()
+    machine.write(*dialogue("one", 2))
+    machine.deliver()
+    objects = Objects(place.store)
+    with closing(Database(place.database)) as database, closing(objects):
+        assert DocumentMaker(database, objects).lease(quiet_s=0) is not None
+        assert DocumentMaker(database, objects).lease(quiet_s=0) is None
+        with database.transaction() as connection:
+            connection.execute("UPDATE convlog_files SET leased_until = now() - interval '1 second'")
+    assert place.make_documents() == 1
+
+
+def test_a_document_is_made_when_its_conversation_has_been_quiet(place: Place) -> None:
+    machine = place.machine(quiet_ms=60_000)
+    machine.write(*dialogue("one", 2))
+    machine.run(2.0)
+    assert machine.deliverer._health.turns_delivered == 2
+    assert machine.deliverer._health.documents_made == 0
+    hasty = place.machine("hasty", quiet_ms=100)
+    hasty.run(2.0)
+    assert hasty.deliverer._health.documents_made == 1
+
+
+def test_most_batches_take_two_round_trips(place: Place) -> None:
+    machine = place.machine()
+    spans = interleaved([dialogue(f"dialogue {number}", 3) for number in range(30)])
+    machine.write(*spans[:1])
+    machine.deliver()
+    machine.write(*spans[1:])
+    before = machine.deliverer._database.round_trips
+    assert machine.deliver() == 89
+    assert machine.deliverer._database.round_trips - before == 2
+
+
+def test_evidence_that_is_too_old_is_forgotten_and_its_turns_stay(place: Place) -> None:
+    machine = place.machine()
+    machine.write(*dialogue("one", 3))
+    machine.deliver()
+    with psycopg.connect(place.database) as connection:
+        connection.execute("UPDATE convlog_turns SET kept_at = now() - interval '61 days'")
+    machine.write(*dialogue("two", 1))
+    machine.deliver()
+    with closing(Database(place.database)) as database:
+        assert Expiry(database).expire_some(at_once=True) == 3
+        assert Expiry(database).expire_some(at_once=True) == 0
+    assert place.rows("SELECT count(*) FROM convlog_turns") == [(4,)]
+    assert place.rows("SELECT count(DISTINCT number) FROM convlog_evidence") == [(1,)]
+
+
+def test_the_tables_are_made_once_by_whoever_comes_first(place: Place) -> None:
+    together = threading.Barrier(8)
+
+    def begin(_: int) -> None:
+        with closing(Database(place.database)) as database:
+            together.wait()
+            with database.transaction() as connection:
+                connection.execute("SELECT 1 FROM convlog_turns")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(begin, range(8)))
+    assert place.rows("SELECT version FROM convlog_schema ORDER BY version") == [(n + 1,) for n in range(VERSION)]
+
+
+def test_the_tables_of_a_newer_release_are_left_alone(place: Place) -> None:
+    with closing(Database(place.database)) as database:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO convlog_schema VALUES (%s, now())", (VERSION + 1,))
+        database.close()
+        with pytest.raises(AwayError, match=f"version {VERSION + 1}"), database.transaction():
+            pass
+
+
+def test_what_the_database_refuses_does_not_hold_up_what_comes_behind_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = place.machine()
+    good, bad = dialogue("good", 2), dialogue("bad", 1)
+    machine.write(*good, *bad)
+    keep = __import__("otel_convlog.shared.delivering", fromlist=["keep"]).keep
+
+    def refuse(database: Database, grouping: object, new: list[object], **options: object) -> object:
+        if any("bad" in str(turn) for turn in new):
+            raise psycopg.DataError("invalid byte sequence")
+        return keep(database, grouping, new, **options)
+
+    monkeypatch.setattr("otel_convlog.shared.delivering.keep", refuse)
+    machine.deliver()
+    assert machine.waiting() == 0
+    assert place.rows("SELECT count(*) FROM convlog_turns") == [(2,)]
+    (aside,) = (machine.settings.directory / "undeliverable").glob("*/*.json")
+    assert b"Question 0 of bad" in aside.read_bytes()
+
+
+def test_text_that_the_database_does_not_take_is_taken_all_the_same(place: Place) -> None:
+    span = turn_span({"messages": [{"role": "user", "content": "NUL \0 and \ud800"}]}, None, client_model="a\0b\udfff")
+    machine = place.machine()
+    machine.write(span)
+    assert machine.deliver() == 1
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(span)
+
+
+def test_one_process_delivers_the_turns_of_a_spool(tmp_path: Path) -> None:
+    with only_one(tmp_path / "spool") as first, only_one(tmp_path / "spool") as second:
+        assert (first, second) == (True, False)
+    with only_one(tmp_path / "spool") as third:
+        assert third
+
+
+def test_without_content_what_a_request_names_still_joins_turns_of_all_machines(place: Place) -> None:
+    machines = [place.machine(f"spool-{number}", content="metadata") for number in range(2)]
+    for machine in machines:
+        machine.deliver()  # which gives them the key
+    for machine, span in zip(machines, dialogue("one", 2), strict=True):
+        machine.write(turn_span({"conversation_id": "chat-1", "messages": [{"role": "user", "content": "hi"}]}, None))
+        machine.write(span)
+        machine.deliver()
+    place.make_documents()
+    conversations = place.rows("SELECT conversation_id, turn_count FROM convlog_files ORDER BY turn_count DESC")
+    assert conversations[0][1] == 2
+    assert b"hi" not in b"".join(place.documents().values())

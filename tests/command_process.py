@@ -18,7 +18,7 @@ STOP_S = 60
 
 @contextmanager
 def serving(
-    command: str, directory: Path, *options: str, environment: Mapping[str, str] | None = None
+    command: str, directory: Path | str, *options: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Run a command for the length of a `with` block, at any free port; yield its address and its process."""
     arguments = [sys.executable, "-m", "otel_convlog.cli", command, "--directory", str(directory)]

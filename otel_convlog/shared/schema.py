@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from time import sleep
 from typing import TYPE_CHECKING
 
-from psycopg.errors import Error
+from psycopg import IntegrityError, ProgrammingError
 
 from otel_convlog.shared.away import AwayError
 
@@ -101,6 +102,9 @@ _STEPS = (
 )
 VERSION = len(_STEPS)
 
+_MOST_TRIES = 20
+_PAUSE_S = 0.05
+
 
 def migrate(connection: Connection) -> None:
     """Bring the tables to this release's version.
@@ -108,14 +112,20 @@ def migrate(connection: Connection) -> None:
     Raises:
         AwayError: They are of a newer release.
     """
-    try:
-        with connection.transaction():
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS convlog_schema (version INTEGER PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL)"
-            )
-    except Error:  # two that make it at once: the one who was slower finds it made
-        if schema_version(connection) is None:
-            raise
+    if schema_version(connection) == VERSION:
+        return  # who may only use them need not be allowed to make them
+    for last in (False,) * _MOST_TRIES + (True,):
+        try:
+            with connection.transaction():
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS convlog_schema"
+                    " (version INTEGER PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL)"
+                )
+            break
+        except (IntegrityError, ProgrammingError):  # IF NOT EXISTS does not keep two apart that make it at once
+            if last:
+                raise
+            sleep(_PAUSE_S)
     for version, step in enumerate(_STEPS, 1):
         with connection.transaction():
             # Who comes second waits here for the first, and then has nothing to insert.

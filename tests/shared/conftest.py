@@ -1,4 +1,4 @@
-"""One server of each kind for all tests of a process; each test has a database and a folder in the bucket of its own."""
+"""One server of each kind for all tests of a process; each test has its own database and folder in the bucket."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from otel_convlog.shared.documents import DocumentMaker
 from otel_convlog.shared.mirror import Mirror
 from otel_convlog.shared.objects import Objects
 from otel_convlog.shared.settling import make_one
+from otel_convlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +42,7 @@ class Machine:
         }
         self.settings = Settings.resolve(**self.keywords)
         # It writes into the spool and starts nobody: the test says when what is delivered.
-        self._exporter = ConversationSpanExporter(
-            **{**options, "directory": self.settings.directory, "catalog": ""}  # type: ignore[arg-type]
-        )
+        self._exporter = ConversationSpanExporter(**{**options, "directory": self.settings.directory, "catalog": ""})
         self.deliverer = Deliverer(self.settings)
 
     def write(self, *spans: ReadableSpan) -> None:
@@ -102,7 +101,7 @@ class Place:
 
     def mirror(self) -> Mirror:
         """A copy of it on this machine."""
-        mirror = Mirror(Settings.resolve(directory=self.store, catalog=self.database).shared)  # type: ignore[arg-type]
+        mirror = Mirror(SharedLog(self.store, self.database))
         self._stack.callback(mirror.close)
         return mirror
 
@@ -173,6 +172,20 @@ def turn_span(request: dict[str, Any], answer: dict[str, str] | None, **options:
     finalize_turn(turn, duration_ms=1.0)
     (span,) = exporter.get_finished_spans()
     return span
+
+
+def with_attributes(span: ReadableSpan, more: dict[str, str]) -> ReadableSpan:
+    """The same span, exported once more with other attributes."""
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        attributes={**(span.attributes or {}), **more},
+        events=span.events,
+        resource=span.resource,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 def interleaved(dialogues: Sequence[Sequence[ReadableSpan]]) -> list[ReadableSpan]:

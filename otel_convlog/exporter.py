@@ -82,6 +82,7 @@ class ConversationSpanExporter(SpanExporter):
         spool_bytes: How many bytes of them may wait there; default 1 GiB.
         quiet_ms: How long a conversation has been quiet then before its document is made, in milliseconds; default
             60,000.
+        evidence_days: How long a turn is recognised there by those that continue it, in days; default 60.
         writer: Where a `ConversationSpanProcessor` has turns written: ``thread`` (default), by a thread of this
             process; ``process``, by a process of its own (docs/delivery.md).
 
@@ -112,6 +113,7 @@ class ConversationSpanExporter(SpanExporter):
         spool: str | os.PathLike[str] | None = None,
         spool_bytes: int | None = None,
         quiet_ms: int | None = None,
+        evidence_days: int | None = None,
     ) -> None:
         self._keywords: dict[str, object] = {
             "directory": directory,
@@ -133,6 +135,7 @@ class ConversationSpanExporter(SpanExporter):
             "spool": spool,
             "spool_bytes": spool_bytes,
             "quiet_ms": quiet_ms,
+            "evidence_days": evidence_days,
         }
         keep_secrets_out_of_logs()
         self._settings = Settings.resolve(**self._keywords)

@@ -173,6 +173,7 @@ class Settings:
         spool: Where turns wait that are on their way to a log which several machines share.
         spool_bytes: How many bytes of them may wait there.
         quiet_ms: How long a conversation is to have been quiet before its document is made, in milliseconds.
+        evidence_days: How long a turn is recognised there by those that continue it, in days.
         shared: Where the log is that several machines share; None where it is this machine's alone.
     """
 
@@ -195,6 +196,7 @@ class Settings:
     spool: Path = field(metadata={"parse": _directory, "default": "data/spool"})
     spool_bytes: int = field(metadata={"parse": _number, "default": str(1 << 30)})
     quiet_ms: int = field(metadata={"parse": _number, "default": "60000"})
+    evidence_days: int = field(metadata={"parse": _number, "default": "60"})
     shared: SharedLog | None = None
 
     @property

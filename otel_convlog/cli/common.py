@@ -123,7 +123,7 @@ any_conversation_argument = click.argument("conversation", metavar="[ID]", requi
 
 
 def log_command(
-    name: str, *, needs_catalog: bool = True, changes: bool = False
+    name: str, *, needs_catalog: bool = True, changes: bool = False, fetches: bool = True
 ) -> Callable[[Callable[..., int | None]], click.Command]:
     """Make a command of a function that is given the `Log` first and returns the exit status.
 
@@ -131,6 +131,7 @@ def log_command(
         name: Of the command.
         needs_catalog: Whether the catalog must have been made whole before.
         changes: Whether it changes the log.
+        fetches: Whether it needs a copy of a log that several machines share.
     """
 
     def decorate(function: Callable[..., int | None]) -> click.Command:
@@ -138,7 +139,8 @@ def log_command(
         def run(directory: Path | str | None, catalog: str | None, as_json: bool, **options: object) -> None:
             with cannot():
                 log = Log(directory, catalog, as_json=as_json)
-                with log.fetched(options.get("conversation"), options.get("since"), changes=changes):
+                wanted = log.fetched(options.get("conversation"), options.get("since"), changes=changes)
+                with wanted if fetches else nullcontext():
                     if needs_catalog:
                         log.bring_up_to_date()
                     status = function(log, **options)

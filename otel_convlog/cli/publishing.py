@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from otel_convlog.cli.common import Log
 
 
-@log_command("publish")
+@log_command("publish", needs_catalog=False, fetches=False)
 @any_conversation_argument
 def command(log: Log, conversation: str | None) -> None:
     """Make the documents now of a conversation, or of all, in a log that several machines share.
@@ -22,7 +22,7 @@ def command(log: Log, conversation: str | None) -> None:
     """
     if log.mirror is None:
         raise click.UsageError("the documents of a directory are written with each turn")
-    chosen = log.conversation(conversation).conversation_id if conversation is not None else None
+    chosen = log.mirror.whole_id(conversation) if conversation is not None else None
     with progress("making documents") as tell:
         made = log.mirror.make_documents(chosen, on_progress=tell)
     if log.output.as_json:

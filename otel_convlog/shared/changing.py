@@ -143,15 +143,17 @@ def _describe_anew(connection: Connection, file: str, path: Path) -> None:
         "DELETE FROM convlog_files WHERE file = %s RETURNING document", (text(file),)
     ).fetchone()
     with connection.cursor() as cursor:
-        write_files(cursor, [file_row(file, turns[0][1], [entry for *_, entry in turns], disordered=False)])
+        write_files(
+            cursor, [file_row(file, turns[0][1], [(entry, size) for *_, entry, size in turns], disordered=False)]
+        )
     connection.execute(
         "UPDATE convlog_files SET document = %s, rebuild = TRUE, touched = now() - interval '1 day' WHERE file = %s",
         (document and document[0], text(file)),
     )
 
 
-def _described(path: Path) -> Iterator[tuple[str, str, TurnEntry]]:
+def _described(path: Path) -> Iterator[tuple[str, str, TurnEntry, int]]:
     for body in iterate_bodies(path):
         value = from_any_json(body)
         if isinstance(value, dict):
-            yield str(value.get("started_at")), str(value.get("conversation_id", "")), describe(value)
+            yield str(value.get("started_at")), str(value.get("conversation_id", "")), describe(value), len(body)

@@ -22,6 +22,7 @@ from otel_convlog.shared.health import Health, write_health
 from otel_convlog.shared.keeping import NewTurn, keep
 from otel_convlog.shared.objects import Objects, turn_object
 from otel_convlog.shared.only_one import only_one
+from otel_convlog.shared.pruning import Pruner
 from otel_convlog.shared.settling import make_one
 from otel_convlog.shared.shared_key import share_key
 from otel_convlog.shared.spool import Spool
@@ -58,7 +59,8 @@ class Deliverer:
         self._spool = Spool(settings.directory)
         self._database = Database(self._log.database)
         self._objects: Objects | None = None
-        self._expiry = Expiry(self._database)
+        self._expiry = Expiry(self._database, days=settings.evidence_days)
+        self._bounds = {"max_age_days": settings.max_age_days, "max_bytes": settings.max_bytes}
         self._has_key = False
         self._health = Health(reason="nothing has been delivered yet")
         self._next_health = 0.0
@@ -108,8 +110,7 @@ class Deliverer:
         batch = self._spool.take()
         if batch:
             self._deliver(batch)
-        else:
-            self._expiry.expire_some()
+        self._expiry.expire_some()
         if self._away:
             self._away = False
             _logger.warning("%s can be used again", self._log)
@@ -158,9 +159,12 @@ class Deliverer:
     def _make_documents(self, stop: threading.Event) -> None:
         """Make documents, with a connection of its own: a long one holds up no delivery."""
         database = Database(self._log.database)
+        pruner: Pruner | None = None
         try:
             while not stop.wait(_DOCUMENTS_S):
                 try:
+                    pruner = pruner or Pruner(database, self._store(), **self._bounds)
+                    pruner.prune_sometimes()
                     maker = DocumentMaker(database, self._store())
                     while not stop.is_set() and make_one(
                         maker, database, self._store(), self._grouping, quiet_s=self._quiet_s

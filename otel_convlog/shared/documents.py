@@ -46,6 +46,7 @@ class DocumentTurn(NamedTuple):
     number: int
     turn_id: str
     object: str
+    size: int
     started_at: str
     in_document: bool
     identity: Identity
@@ -158,7 +159,7 @@ class DocumentMaker:
 
     def _rendered(self, turns: Sequence[DocumentTurn], old: Path | None) -> Iterator[RenderedTurn]:
         """Yield turns; one whose object is gone is taken from the document that there was."""
-        for turn, body in zip(turns, self._objects.get_turns([turn.object for turn in turns]), strict=True):
+        for turn, body in zip(turns, self._objects.get_turns((turn.object, turn.size) for turn in turns), strict=True):
             value = turn_value(body) if body is not None else _turn_in(old, turn.turn_id) if old is not None else None
             if value is None:
                 _logger.error("%s is not in the store: a turn is lost", turn.object)
@@ -216,15 +217,12 @@ def turn_value(body: bytes) -> dict[str, Json]:
 
 def _turns(connection: Connection, where: str, value: str) -> list[DocumentTurn]:
     rows = connection.execute(
-        "SELECT number, turn_id, object, started_at, in_document,"  # noqa: S608  our own texts
+        "SELECT number, turn_id, object, size, started_at, in_document,"  # noqa: S608  our own texts
         f" conversation_id, evidence, continues, thread, scope FROM convlog_turns WHERE {where}"
         " ORDER BY started_at, number",
         (value,),
     ).fetchall()
-    return [
-        DocumentTurn(number, turn_id, name, at, done, Identity(*said))
-        for number, turn_id, name, at, done, *said in rows
-    ]
+    return [DocumentTurn(*row[:6], Identity(*row[6:])) for row in rows]  # type: ignore[call-arg]  # its columns
 
 
 def _append(path: Path, turns: Sequence[RenderedTurn]) -> None:

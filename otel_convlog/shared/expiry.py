@@ -6,13 +6,13 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import KEY_BYTES
-from otel_convlog.store.evidence import MOST_DAYS
 
 if TYPE_CHECKING:
     from otel_convlog.shared.database import Database
 
 _INTERVAL_S = 5.0
-_MOST = 500  # turns in one step
+_BEHIND_S = 0.2  # the same while there is more of it
+_MOST = 1_000  # turns in one step
 
 
 class Expiry:
@@ -23,7 +23,7 @@ class Expiry:
         days: How old it may get.
     """
 
-    def __init__(self, database: Database, *, days: float = MOST_DAYS) -> None:
+    def __init__(self, database: Database, *, days: float) -> None:
         self._database = database
         self._days = days
         self._next = monotonic() + _INTERVAL_S
@@ -37,6 +37,12 @@ class Expiry:
         if monotonic() < self._next and not at_once:
             return 0
         self._next = monotonic() + _INTERVAL_S
+        forgotten = self._expire()
+        if forgotten == _MOST:
+            self._next = monotonic() + _BEHIND_S
+        return forgotten
+
+    def _expire(self) -> int:
         with self._database.transaction() as connection:
             # Whom another is ahead of has nothing to do.
             connection.execute("INSERT INTO convlog_notes VALUES ('expired_to', '0') ON CONFLICT (name) DO NOTHING")

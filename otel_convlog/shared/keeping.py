@@ -11,7 +11,7 @@ from otel_convlog.shared.database import rows_into, text
 from otel_convlog.shared.evidence import BatchEvidence, packed_keys, slot_of
 from otel_convlog.store.document import turn_of
 from otel_convlog.store.entries import describe
-from otel_convlog.store.layout import conversation_file
+from otel_convlog.store.layout import conversation_file, is_day
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,6 +69,7 @@ FILES = {
     "created_at": "text",
     "updated_at": "text",
     "turn_count": "bigint",
+    "size_bytes": "bigint",
     "first_user_text": "text",
     "last_reply": "text",
     "last_client_model": "text",
@@ -91,6 +92,7 @@ _ADD_TO_FILES = """
             CASE WHEN excluded.last_started >= t.last_started THEN excluded.last_backend ELSE t.last_backend END,
         last_started = greatest(t.last_started, excluded.last_started),
         turn_count = t.turn_count + excluded.turn_count,
+        size_bytes = t.size_bytes + excluded.size_bytes,
         disordered = t.disordered OR excluded.disordered OR excluded.created_at < t.last_started,
         version = excluded.version, touched = excluded.touched, pending = TRUE
 """
@@ -178,27 +180,36 @@ def keep(
 
 
 def file_of(started_at: str, conversation_id: str) -> str:
-    """Return the name of the document that a turn belongs into."""
+    """Return the name of the document that a turn belongs into.
+
+    Raises:
+        ValueError: The turn does not say on which day it began.
+    """
+    if not is_day(started_at[:_DAY]):
+        raise ValueError(f"{started_at!r} is no time")
     return conversation_file(started_at[:_DAY], conversation_id)
 
 
-def file_row(file: str, conversation_id: str, entries: Sequence[TurnEntry], *, disordered: bool) -> tuple[object, ...]:
+def file_row(
+    file: str, conversation_id: str, turns: Sequence[tuple[TurnEntry, int]], *, disordered: bool
+) -> tuple[object, ...]:
     """Return what is said of a document, or added to what is said of it, in the order of `FILES`.
 
     Args:
         file: Its name.
         conversation_id: The conversation.
-        entries: Turns of it, in the order in which they began.
+        turns: Turns of it, in the order in which they began, and how many bytes they have.
         disordered: Whether it has a turn that has come after another before which it was.
     """
-    first, last = entries[0], entries[-1]
+    first, last = turns[0][0], turns[-1][0]
     return (
         file,
         text(conversation_id),
         text(str(first.values[2])),
         text(str(first.values[0])),
         text(str(last.values[1])),
-        len(entries),
+        len(turns),
+        sum(size for _, size in turns),
         text(first.first_user_text),
         text(last.reply),
         text(last.client_model),
@@ -295,7 +306,7 @@ def _file_rows(rows: Sequence[_Row]) -> list[tuple[object, ...]]:
         file_row(
             file,
             mine[0].identity.conversation_id,
-            [row.entry for row in mine],
+            [(row.entry, row.asked.new.size) for row in mine],
             disordered=any(_came_late(row) for row in mine),
         )
         for file, mine in sorted(by_file.items())

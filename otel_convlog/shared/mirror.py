@@ -24,9 +24,11 @@ from otel_convlog.shared.copying import digests_in
 from otel_convlog.shared.database import Database, text
 from otel_convlog.shared.documents import DocumentMaker, turns_of_file
 from otel_convlog.shared.objects import Objects
+from otel_convlog.shared.pruning import Pruner
 from otel_convlog.shared.settling import make_one
 from otel_convlog.store.access import OWNER, make_folder
 from otel_convlog.store.catalog import Catalog
+from otel_convlog.store.layout import is_conversation_name
 from otel_convlog.store.locked_file import Stamp, make_private_file
 from otel_convlog.store.reading import ALL_READ, index_file
 from otel_convlog.store.rewriting import conversation_files
@@ -228,6 +230,26 @@ class Mirror:
                 on_progress(min(made, len(rows)), len(rows))
         return made
 
+    def prune(self, *, max_age_days: float | None, max_bytes: int | None) -> int:
+        """Remove conversations from the shared log that are past the bounds; return how many that were.
+
+        Raises:
+            AwayError: The database or the store cannot be used now.
+        """
+        return Pruner(self._database, self._objects, max_age_days=max_age_days, max_bytes=max_bytes).prune()
+
+    def whole_id(self, shortened: str) -> str:
+        """Return the id of the one conversation of the shared log whose id begins so.
+
+        Raises:
+            AwayError: The database cannot be used now.
+            UnknownConversationError: There is none, or there are several.
+        """
+        ids = self._ids(shortened)
+        if len(ids) != 1:
+            raise UnknownConversationError(f"{shortened} is the beginning of {len(ids)} conversations' ids")
+        return ids[0]
+
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
@@ -246,7 +268,8 @@ class Mirror:
                 " ORDER BY version DESC LIMIT %s",
                 (*values, newest),
             ).fetchall()
-        return [_Wanted(*row) for row in rows]
+        # Whoever writes there could otherwise write anywhere here.
+        return [_Wanted(*row) for row in rows if is_conversation_name(row[0])]
 
     def _ids(self, shortened: str) -> list[str]:
         known = text(shortened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -18,7 +19,7 @@ from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.store.locked_file import make_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
     from obstore import UpdateVersion
@@ -34,7 +35,8 @@ _AT_ONCE = 32  # requests: a store takes tens of milliseconds for each, whatever
 _CONNECT = timedelta(seconds=3)
 _REQUEST = timedelta(seconds=30)
 _RETRIES = 1  # who calls waits, and tries again for as long as it takes
-_WHOLE_BYTES = 64 << 20  # a larger document is sent in parts, for which no store that obstore knows takes a condition
+_MOST_BYTES = 32 << 20  # of objects that are fetched at once
+_WHOLE_BYTES = 16 << 20  # a larger document is sent in parts, for which no store that obstore knows takes a condition
 
 
 def turn_object(turn_id: str, started_at: str, body: bytes | memoryview) -> str:
@@ -81,15 +83,25 @@ class Objects:
         begun = [self._pool.submit(self._put_new, name, body) for name, body in turns]
         return lambda: [self._result(future) for future in begun]
 
-    def get_turns(self, names: Sequence[str]) -> Iterator[bytes | None]:
+    def get_turns(self, turns: Iterable[tuple[str, int]]) -> Iterator[bytes | None]:
         """Yield the bytes of objects, in this order, a few of them in memory; None for one that is not there.
+
+        Args:
+            turns: Their names, and how many bytes they have.
 
         Raises:
             AwayError: The store cannot be used now.
         """
-        for start in range(0, len(names), _AT_ONCE):
-            begun = [self._pool.submit(self._get, name) for name in names[start : start + _AT_ONCE]]
-            yield from (self._result(future) for future in begun)
+        begun: deque[tuple[Future[bytes | None], int]] = deque()
+        size = 0
+        for name, size_bytes in turns:
+            while begun and (len(begun) >= _AT_ONCE or size + size_bytes > _MOST_BYTES):
+                future, fetched = begun.popleft()
+                size -= fetched
+                yield self._result(future)
+            begun.append((self._pool.submit(self._get, name), size_bytes))
+            size += size_bytes
+        yield from (self._result(future) for future, _ in begun)
 
     def fetch(self, name: str, path: Path) -> str | None:
         """Write a document to a file, piece by piece; return its version, None where there is none.

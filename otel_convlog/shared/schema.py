@@ -76,6 +76,7 @@ _STEPS = (
         created_at TEXT NOT NULL,
         updated_at TEXT NOT NULL,
         turn_count BIGINT NOT NULL,
+        size_bytes BIGINT NOT NULL,         -- of its turns
         first_user_text TEXT NOT NULL,
         last_reply TEXT NOT NULL,
         last_client_model TEXT NOT NULL,

@@ -94,7 +94,9 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
         }
         kept = there & {file for (file,) in old}
         new = [
-            file_row(file, mine[0].identity.conversation_id, [one.entry for one in mine], disordered=False)
+            file_row(
+                file, mine[0].identity.conversation_id, [(one.entry, one.turn.size) for one in mine], disordered=False
+            )
             for file, mine in sorted(files.items())
             if file not in kept
         ]
@@ -147,7 +149,7 @@ def _settled(turns: Sequence[DocumentTurn], objects: Objects, grouping: Grouping
     """Find the conversation of each turn anew, from those before it alone; None where one of them is gone."""
     found: list[_Settled] = []
     with TemporaryDirectory(prefix="convlog-") as folder, closing(ConversationStore(Path(folder))) as store:
-        for turn, body in zip(turns, objects.get_turns([turn.object for turn in turns]), strict=True):
+        for turn, body in zip(turns, objects.get_turns((turn.object, turn.size) for turn in turns), strict=True):
             if body is None:
                 return None
             value = turn_value(body)

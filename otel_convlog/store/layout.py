@@ -49,6 +49,12 @@ def is_conversation_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink() and not folder.is_symlink()
 
 
+def is_conversation_name(file: str) -> bool:
+    """Say whether that is what `conversation_file` gives, or could have given on another system."""
+    day, _, name = file.partition("/")
+    return is_day(day) and name.endswith(".json") and not name.startswith(".") and not set(name) & set("/\\\0")
+
+
 def is_day(name: str) -> bool:
     """Say whether that is the name of a day's folder."""
     return _DAY.fullmatch(name) is not None

@@ -150,7 +150,7 @@ def test_a_turn_that_comes_again_with_more_in_it_takes_the_place_of_what_was(pla
     (objects,) = place.rows("SELECT array_agg(object) FROM convlog_turns")
     store = Objects(place.store)
     with closing(store):
-        assert None not in list(store.get_turns(objects[0]))  # type: ignore[arg-type]
+        assert None not in list(store.get_turns((str(name), 1_000) for name in objects[0]))  # type: ignore[attr-defined]
 
 
 def test_a_document_grows_by_the_turns_that_it_lacks(place: Place) -> None:
@@ -230,8 +230,8 @@ def test_evidence_that_is_too_old_is_forgotten_and_its_turns_stay(place: Place) 
     machine.write(*dialogue("two", 1))
     machine.deliver()
     with closing(Database(place.database)) as database:
-        assert Expiry(database).expire_some(at_once=True) == 3
-        assert Expiry(database).expire_some(at_once=True) == 0
+        assert Expiry(database, days=60).expire_some(at_once=True) == 3
+        assert Expiry(database, days=60).expire_some(at_once=True) == 0
     assert place.rows("SELECT count(*) FROM convlog_turns") == [(4,)]
     assert place.rows("SELECT count(DISTINCT number) FROM convlog_evidence") == [(1,)]
 

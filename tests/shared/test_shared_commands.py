@@ -14,7 +14,7 @@ import pytest
 from command_process import serving
 from obstore.store import from_url
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from shared_place import Place, dialogue, interleaved
+from shared_place import Place, dialogue, interleaved, turn_span
 
 from otel_convlog.shared.away import ChangedError
 from otel_convlog.viewer.guard import MARKER_HEADER
@@ -170,6 +170,13 @@ def test_old_conversations_are_pruned(place: Place, spans: list[ReadableSpan]) -
     run(place, "prune", "--max-bytes", "1")
     assert len(ids(place)) == 1  # the one that was written last stays
     assert len(place.documents()) == 1
+    machine = place.machine("later", max_bytes=1)
+    machine.write(*dialogue("what comes later", 1))
+    machine.run(2.0)
+    assert len(ids(place)) == 1
+    assert "what comes later" in str(place.documents())
+    run(place, "prune", "--max-age-days", "1")
+    assert len(ids(place)) == 1
     assert spans
 
 
@@ -260,3 +267,37 @@ def test_the_page_shows_what_comes_and_forgets_where_it_counts(place: Place, spa
         get(f"/conversation/{third}/forget", b"sure=on")
         _forgotten(place, "dialogue 2")
     assert spans
+
+
+def test_a_document_with_a_hostile_name_is_written_nowhere(place: Place, spans: list[ReadableSpan]) -> None:
+    place.rows("UPDATE convlog_files SET file = '../../../' || file RETURNING 1")
+    mirror = place.mirror()
+    assert mirror.refresh() == 0
+    assert not list(mirror.directory.parent.parent.glob("2*"))
+    assert spans
+
+
+@pytest.mark.crash
+def test_a_large_document_is_made_read_and_copied_with_little_memory(place: Place, tmp_path: Path) -> None:
+    words = "all work and no play " * 50_000
+    machine = place.machine()
+    for number in range(150):
+        request = {"conversation_id": "large", "messages": [{"role": "user", "content": f"{number} {words}"}]}
+        machine.write(turn_span(request, None))
+        machine.deliver()
+    code = (
+        "import resource, sys\n"
+        "from otel_convlog.cli import main\n"
+        "try: main()\n"
+        "finally: sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))\n"
+    )
+    for arguments in (
+        ["publish", *place.options],
+        ["show", *place.options, "large", "--turn", "3"],
+        ["copy", place.store, str(tmp_path / "here"), "--from-catalog", place.database],
+    ):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
+        assert int(re.findall(r"\d+", done.stderr)[-1]) < 250_000, (arguments[0], done.stderr)
+    (document,) = (tmp_path / "here").glob("*/*.json")
+    assert document.stat().st_size > 150e6

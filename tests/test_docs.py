@@ -87,7 +87,7 @@ def test_the_package_s_own_example_writes_the_file_that_it_names(
 
 def test_the_table_of_variables_is_the_settings() -> None:
     documented = set(re.findall(rf"^\| `({PREFIX}\w+)`", _README, re.MULTILINE))
-    options = {option.metadata.get("option", option.name) for option in fields(Settings)}
+    options = {option.metadata.get("option", option.name) for option in fields(Settings) if option.metadata}
     beside = {"disabled", "capture_paths", "capture_bytes"}  # of what records, not of the exporter
     assert documented == {PREFIX + option.upper() for option in options | beside}
 

@@ -35,8 +35,13 @@ def wait_until(said: Callable[[], object]) -> None:
 
 def delivering(spool: Path) -> list[int]:
     """The ids of the processes that deliver a spool."""
-    found = subprocess.run(["pgrep", "-f", f"shared.delivering.*{spool}"], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    found: list[int] = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            if b"shared.delivering" in command and str(spool).encode() in command:
+                found.append(int(process.name))
+    return found
 
 
 def exporter_for(place: Place, **options: object) -> ConversationSpanExporter:

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,11 @@ _HERE = Path(__file__).parent
 
 
 def numbers(directory: Path) -> Counter[int]:
-    """Return how often each turn is in the files."""
-    found = Counter(
-        turn["metadata"]["number"] for path in directory.glob("*/*.json") for turn in read_document(path)["turns"]
-    )
+    """Return how often each turn is in the files; one that a process was writing when it was ended is in none."""
+    found: Counter[int] = Counter()
+    for path in directory.glob("*/*.json"):
+        with suppress(ValueError):
+            found.update(turn["metadata"]["number"] for turn in read_document(path)["turns"])
     found.pop(-1, None)  # which is there to begin with
     return found
 

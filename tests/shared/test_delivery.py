@@ -269,7 +269,7 @@ def test_what_the_database_refuses_does_not_hold_up_what_comes_behind_it(
     def refuse(
         database: Database, grouping: Grouping, new: list[NewTurn], *, wait_before: Callable[[], object]
     ) -> Kept:
-        if any("bad" in str(turn) for turn in new):
+        if any("of bad," in str(turn) for turn in new):
             raise psycopg.DataError("invalid byte sequence")
         return keep(database, grouping, new, wait_before=wait_before)
 

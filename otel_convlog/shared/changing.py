@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from otel_convlog.identity.evidence import KEY_BYTES
 from otel_convlog.identity.grouping import Grouping
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.shared.away import ChangedError
 from otel_convlog.shared.database import text, texts
-from otel_convlog.shared.keeping import NewTurn, file_row, keep, write_files
+from otel_convlog.shared.evidence import forget_evidence
+from otel_convlog.shared.keeping import MOST_BYTES, MOST_TURNS, NewTurn, file_row, keep, write_files
 from otel_convlog.shared.objects import turn_object
 from otel_convlog.store.entries import describe
 from otel_convlog.store.reading import iterate_bodies
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
     from otel_convlog.shared.database import Database
     from otel_convlog.shared.objects import Objects
     from otel_convlog.store.entries import TurnEntry
-
-_MOST_TURNS = 256
-_MOST_BYTES = 16 << 20
-
-
-class _Body(NamedTuple):
-    object: str
-    body: bytes
-    value: NewTurn
 
 
 def put_file(database: Database, objects: Objects, file: str, path: Path, *, only_add: bool = False) -> int:
@@ -53,11 +44,11 @@ def put_file(database: Database, objects: Objects, file: str, path: Path, *, onl
     new, superseded = 0, []
     present: list[str] = []
     for batch in _batches(path):
-        wait = objects.put_turns((one.object, one.body) for one in batch)
-        kept = keep(database, Grouping(), [one.value for one in batch], as_they_say=True, wait_before=wait)
+        wait = objects.put_turns((turn.object, body) for turn, body in batch)
+        kept = keep(database, Grouping(), [turn for turn, _ in batch], as_they_say=True, wait_before=wait)
         new += kept.new
         superseded += kept.superseded
-        present += [str(one.value.value.get("turn_id", "")) for one in batch]
+        present += [str(turn.value.get("turn_id", "")) for turn, _ in batch]
     if not only_add:
         with database.transaction() as connection:
             superseded += _remove_turns(connection, "file = %s AND NOT turn_id = ANY(%s)", (text(file), texts(present)))
@@ -97,17 +88,17 @@ def unchanged(connection: Connection, file: str, version: int) -> None:
         raise ChangedError(f"{file} has been changed by somebody else meanwhile; try again")
 
 
-def _batches(path: Path) -> Iterator[list[_Body]]:
-    batch: list[_Body] = []
+def _batches(path: Path) -> Iterator[list[tuple[NewTurn, bytes]]]:
+    batch: list[tuple[NewTurn, bytes]] = []
     size = 0
     for body in iterate_bodies(path):
         value = from_any_json(body)
         if not isinstance(value, dict):
             continue
         name = turn_object(str(value.get("turn_id", "")), str(value.get("started_at", "")), body)
-        batch.append(_Body(name, body, NewTurn(value, name, len(body))))
+        batch.append((NewTurn(value, name, len(body)), body))
         size += len(body)
-        if len(batch) >= _MOST_TURNS or size >= _MOST_BYTES:
+        if len(batch) >= MOST_TURNS or size >= MOST_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
@@ -120,16 +111,7 @@ def _remove_turns(connection: Connection, where: str, values: Sequence[object]) 
         f"DELETE FROM convlog_turns WHERE {where} RETURNING number, turn_id, object, keys",  # noqa: S608  our own texts
         values,
     ).fetchall()
-    pairs = [
-        (keys[start : start + KEY_BYTES], number)
-        for number, _, _, keys in rows
-        for start in range(0, len(keys or b""), KEY_BYTES)
-    ]
-    connection.execute(
-        "DELETE FROM convlog_evidence e USING unnest(%s::bytea[], %s::bigint[]) AS gone (key, number)"
-        " WHERE e.key = gone.key AND e.number = gone.number",
-        ([key for key, _ in pairs], [number for _, number in pairs]),
-    )
+    forget_evidence(connection, [(number, keys) for number, _, _, keys in rows])
     connection.execute(
         "UPDATE convlog_turns SET continues = NULL WHERE continues = ANY(%s)", ([row[1] for row in rows],)
     )

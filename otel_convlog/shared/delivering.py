@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from otel_convlog.shared.database import Database
 from otel_convlog.shared.documents import DocumentMaker
 from otel_convlog.shared.expiry import Expiry
 from otel_convlog.shared.health import Health, write_health
-from otel_convlog.shared.keeping import NewTurn, keep
+from otel_convlog.shared.keeping import MOST_BYTES, MOST_TURNS, NewTurn, keep
 from otel_convlog.shared.objects import Objects, turn_object
 from otel_convlog.shared.only_one import only_one
 from otel_convlog.shared.pruning import Pruner
@@ -62,9 +61,11 @@ class Deliverer:
         self._expiry = Expiry(self._database, days=settings.evidence_days)
         self._bounds = {"max_age_days": settings.max_age_days, "max_bytes": settings.max_bytes}
         self._has_key = False
-        self._health = Health(reason="nothing has been delivered yet")
         self._next_health = 0.0
         self._away = False
+        self._reason = "nothing has been delivered yet"  # why it is not ready
+        self._delivered = self._repeated = 0
+        self._documents = 0  # counted by another thread
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop, and what is left then, as far as that goes quickly."""
@@ -107,16 +108,32 @@ class Deliverer:
         if not self._has_key:
             share_key(self._database, self._directory)
             self._has_key = True
-        batch = self._spool.take()
+        batch = self._spool.take(MOST_TURNS, MOST_BYTES)
         if batch:
             self._deliver(batch)
         self._expiry.expire_some()
         if self._away:
             self._away = False
             _logger.warning("%s can be used again", self._log)
-        self._health = replace(self._health, ready=True, reason="")
+        self._reason = ""
         self._say()
         return len(batch)
+
+    @property
+    def health(self) -> Health:
+        """How it is doing."""
+        state = self._spool.state()
+        return Health(
+            ready=not self._reason,
+            reason=self._reason,
+            lag_s=round(state.oldest_s, 3),
+            waiting_bytes=state.size_bytes,
+            waiting_files=state.files,
+            turns_delivered=self._delivered,
+            turns_repeated=self._repeated,
+            documents_made=self._documents,
+            looked_at=time(),
+        )
 
     def _deliver(self, batch: list[SpooledTurn]) -> None:
         try:
@@ -147,11 +164,8 @@ class Deliverer:
         new = [NewTurn(turn.value, name, len(turn.body)) for name, turn in zip(names, batch, strict=True)]
         kept = keep(self._database, grouping, new, wait_before=wait_for_objects)
         self._spool.done(batch)
-        self._health = replace(
-            self._health,
-            turns_delivered=self._health.turns_delivered + kept.new,
-            turns_repeated=self._health.turns_repeated + len(batch) - kept.new,
-        )
+        self._delivered += kept.new
+        self._repeated += len(batch) - kept.new
         if kept.superseded:
             with suppress(AwayError):  # nothing refers to them any more
                 objects.remove(kept.superseded)
@@ -169,7 +183,7 @@ class Deliverer:
                     while not stop.is_set() and make_one(
                         maker, database, self._store(), self._grouping, quiet_s=self._quiet_s
                     ):
-                        self._health = replace(self._health, documents_made=self._health.documents_made + 1)
+                        self._documents += 1
                 except AwayError as error:
                     _logger.debug("documents have to wait: %s", error)
                     stop.wait(_LONGEST_PAUSE_S)
@@ -188,23 +202,15 @@ class Deliverer:
         if not self._away:
             self._away = True
             _logger.warning("%s; turns wait in %s", error, self._directory)
-        self._health = replace(self._health, ready=False, reason=str(error))
+        self._reason = str(error)
         self._say()
 
     def _say(self, *, force: bool = False) -> None:
         if monotonic() < self._next_health and not force:
             return
         self._next_health = monotonic() + _HEALTH_S
-        state = self._spool.state()
-        self._health = replace(
-            self._health,
-            lag_s=round(state.oldest_s, 3),
-            waiting_bytes=state.size_bytes,
-            waiting_files=state.files,
-            looked_at=time(),
-        )
         with suppress(OSError):
-            write_health(self._directory, self._health)
+            write_health(self._directory, self.health)
 
 
 def main(settings: dict[str, object]) -> None:

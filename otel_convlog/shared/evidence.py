@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_convlog.identity.evidence import Kind, KnownTurn, Match
+from otel_convlog.identity.evidence import KEY_BYTES, Kind, KnownTurn, Match
 from otel_convlog.shared.database import text, texts
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ class BatchEvidence:
         self._added_matches: defaultdict[bytes, list[tuple[Kind, str]]] = defaultdict(list)
         self._continued: dict[str, None] = {}
         self._numbers: list[int] = []
-        self._openings: dict[str, int] = {}
         self.written: dict[str, WrittenTurn] = {}
         self.added: dict[str, NewEvidence] = {}
 
@@ -204,6 +203,21 @@ class BatchEvidence:
         if match.turn.turn_id not in self._continued or match.turn.continued:
             return match
         return Match(match.kind, match.turn._replace(continued=True))
+
+
+def forget_evidence(connection: Connection, turns: Iterable[tuple[int, bytes | None]]) -> None:
+    """Remove the evidence of turns, given their numbers, and their keys as `packed_keys` has them."""
+    pairs = [
+        (keys[start : start + KEY_BYTES], number)
+        for number, keys in turns
+        if keys
+        for start in range(0, len(keys), KEY_BYTES)
+    ]
+    connection.execute(
+        "DELETE FROM convlog_evidence e USING unnest(%s::bytea[], %s::bigint[]) AS gone (key, number)"
+        " WHERE e.key = gone.key AND e.number = gone.number",
+        ([key for key, _ in pairs], [number for _, number in pairs]),
+    )
 
 
 def packed_keys(keys: Iterable[tuple[bytes, Kind]]) -> bytes:

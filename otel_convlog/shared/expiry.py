@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.evidence import KEY_BYTES
+from otel_convlog.shared.evidence import forget_evidence
 
 if TYPE_CHECKING:
     from otel_convlog.shared.database import Database
@@ -58,17 +58,7 @@ class Expiry:
             ).fetchall()
             if not old:
                 return 0
-            pairs = [
-                (keys[start : start + KEY_BYTES], number)
-                for number, keys in old
-                if keys
-                for start in range(0, len(keys), KEY_BYTES)
-            ]
-            connection.execute(
-                "DELETE FROM convlog_evidence e USING unnest(%s::bytea[], %s::bigint[]) AS old (key, number)"
-                " WHERE e.key = old.key AND e.number = old.number",
-                ([key for key, _ in pairs], [number for _, number in pairs]),
-            )
+            forget_evidence(connection, old)
             connection.execute(
                 "UPDATE convlog_turns SET keys = NULL WHERE number = ANY(%s)", ([number for number, _ in old],)
             )

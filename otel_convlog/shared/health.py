@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from time import time
 from typing import TYPE_CHECKING
 
-from otel_convlog.store.access import OWNER, make_folder
-from otel_convlog.store.locked_file import make_private_file
+from otel_convlog.store.locked_file import write_private_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,12 +46,7 @@ def write_health(directory: Path, health: Health) -> None:
     Raises:
         OSError: It cannot be said.
     """
-    make_folder(directory, OWNER)
-    path = directory / FILE_NAME
-    new = path.with_name(f"{FILE_NAME}.{os.getpid()}")
-    make_private_file(new)
-    new.write_text(json.dumps(asdict(health)), "utf-8")
-    os.replace(new, path)  # noqa: PTH105  as in posix_files
+    write_private_file(directory / FILE_NAME, json.dumps(asdict(health)).encode())
 
 
 def read_health(directory: Path) -> Health:

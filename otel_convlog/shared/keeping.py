@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _DAY = len("YYYY-MM-DD")
 _SLOT_BYTES = 4
+MOST_TURNS = 256  # of a batch: what one transaction holds up others for
+MOST_BYTES = 16 << 20
 
 _FACTS = {
     "started_at": "text",

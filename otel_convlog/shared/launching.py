@@ -72,6 +72,8 @@ class Launcher:
     def end(self) -> None:
         """Have what is in the spool delivered, as far as that goes quickly, where this has started who does it."""
         self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_END_S)  # it may be just starting the process
         process = self._process
         if process is not None and process.stdin is not None:
             with suppress(OSError):
@@ -83,22 +85,25 @@ class Launcher:
 
     def _watch(self, stop: threading.Event) -> None:
         pause = _LOOK_S
-        while not stop.wait(0 if self._process is None else _LOOK_S):
+        while True:  # once at least: a process that ends soon has turns to deliver, too
             process = self._process
             if process is not None and process.poll() is None:
                 pause = _LOOK_S
-                continue
-            try:
-                with only_one(self._directory) as nobody_else:
-                    pass
-                if nobody_else:
-                    self._process = self._start()
-            except (OSError, RuntimeError, ValueError, TypeError) as error:
-                _logger.warning("turns wait in %s: %s", self._directory, error)
-                nobody_else = False
-            if stop.wait(pause if nobody_else else _LOOK_S):
+            elif self._start_if_nobody_delivers():
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            if stop.wait(pause if self._process is not process else _LOOK_S):
                 return
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _start_if_nobody_delivers(self) -> bool:
+        try:
+            with only_one(self._directory) as nobody_else:
+                pass
+            if nobody_else:
+                self._process = self._start()
+        except (OSError, RuntimeError, ValueError, TypeError) as error:
+            _logger.warning("turns wait in %s: %s", self._directory, error)
+            return False
+        return nobody_else
 
     def _start(self) -> subprocess.Popen[bytes]:
         return own_process.start(

@@ -123,8 +123,10 @@ class Mirror:
     def give_back(self) -> int:
         """Bring to the shared log what has been changed here since `refresh`; return how many documents that were.
 
+        Within `changing`: what a cleaner of caches has removed before is removed from nothing else.
+
         Raises:
-            AwayError: The database or the store cannot be used now. What was not brought is brought the next time.
+            AwayError: The database or the store cannot be used now. What was not brought is fetched again next time.
             ChangedError: A document has been changed there, too: it is as it is there; the next `refresh` fetches it.
         """
         with self.held() as state:
@@ -175,7 +177,8 @@ class Mirror:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Bring what is changed within the block to the shared log at its end; the errors are those of `give_back`."""
-        with self.held():
+        with self.held() as state:
+            self._reconcile(state)
             yield
             self.give_back()
 
@@ -307,6 +310,15 @@ class Mirror:
             os.replace(new, path)  # noqa: PTH105  as in posix_files
         index_file(self.directory, catalog, path)
         self._note(state, want.file, want.version, path)
+
+    def _reconcile(self, state: sqlite3.Connection) -> None:
+        """Forget what is not here as it was fetched, whoever has changed or removed it, and whatever else is here."""
+        with closing(Catalog(self.directory)) as catalog:
+            there = {path.relative_to(self.directory).as_posix(): path for path in conversation_files(self.directory)}
+            known = _known(state)
+            for file in known.keys() | there.keys():
+                if file not in there or file not in known or known[file][1] != Stamp.of(there[file].lstat()):
+                    self._drop(file, state, catalog)
 
     def _drop(self, file: str, state: sqlite3.Connection, catalog: Catalog) -> None:
         with suppress(FileNotFoundError):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING
 
-from otel_convlog.store.access import OWNER, make_folder
 from otel_convlog.store.directory_key import DirectoryKey
-from otel_convlog.store.locked_file import make_private_file
+from otel_convlog.store.locked_file import write_private_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +33,4 @@ def share_key(database: Database, directory: Path) -> None:
         row = connection.execute("SELECT value FROM convlog_notes WHERE name = 'key'").fetchone()
     shared = bytes.fromhex(row[0]) if row else mine
     if shared != mine:
-        make_folder(directory, OWNER)
-        new = key.path.with_name(f".{key.path.name}.{os.getpid()}")
-        make_private_file(new)
-        new.write_bytes(shared)
-        os.replace(new, key.path)  # noqa: PTH105  as in posix_files
+        write_private_file(key.path, shared)

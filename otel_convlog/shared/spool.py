@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from otel_convlog.jsontext import Json
 
-_MOST_TURNS = 256  # of a batch: what one transaction holds up others for
-_MOST_BYTES = 16 << 20
 _TORN_S = 5.0  # how long a file may be torn before it is mended: its writer may be at it
 _MENDING_INTERVAL_S = 60.0
 _EMPTY_DAY_S = 2 * 86_400
@@ -82,8 +80,12 @@ class Spool:
         """Say how much waits."""
         return spool_state(self.directory)
 
-    def take(self) -> list[SpooledTurn]:
+    def take(self, most_turns: int, most_bytes: int) -> list[SpooledTurn]:
         """Return turns that are to be delivered, those of the files first that have waited longest.
+
+        Args:
+            most_turns: How many at most.
+            most_bytes: With how many bytes, but for the last of them.
 
         Returns:
             Some of them, each file's in its order. They stay in the spool until `done`.
@@ -94,7 +96,7 @@ class Spool:
             for turn in self._turns(path):
                 batch.append(turn)
                 size_bytes += len(turn.body)
-                if len(batch) >= _MOST_TURNS or size_bytes >= _MOST_BYTES:
+                if len(batch) >= most_turns or size_bytes >= most_bytes:
                     return batch
         return batch
 

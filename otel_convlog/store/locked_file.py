@@ -248,6 +248,19 @@ def sync_folder(file: LockedFile) -> None:
             _files.sync_folder(folder)
 
 
+def write_private_file(path: Path, data: bytes) -> None:
+    """Write a file that is its owner's alone in the place of what is there, so that nobody finds a part of it.
+
+    Raises:
+        OSError: It cannot be written; what is there stays.
+    """
+    make_folder(path.parent, OWNER)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    make_private_file(new)
+    new.write_bytes(data)
+    os.replace(new, path)  # noqa: PTH105  as in posix_files
+
+
 def make_private_file(path: Path, access: Access = OWNER) -> None:
     """Make a file that is its owner's alone, or its group's too, where it is not there yet.
 

@@ -127,7 +127,7 @@ def test_a_repeated_delivery_changes_nothing(place: Place, monkeypatch: pytest.M
     again = place.machine()
     assert again.waiting() == 1
     assert again.deliver() == 3
-    assert again.deliverer._health.turns_repeated == 3
+    assert again.deliverer.health.turns_repeated == 3
     place.make_documents()
     assert place.documents() == place.written_by_one_machine(*spans)
     assert place.rows("SELECT count(*) FROM convlog_turns") == [(3,)]
@@ -203,11 +203,11 @@ def test_a_document_is_made_when_its_conversation_has_been_quiet(place: Place) -
     machine = place.machine(quiet_ms=60_000)
     machine.write(*dialogue("one", 2))
     machine.run(2.0)
-    assert machine.deliverer._health.turns_delivered == 2
-    assert machine.deliverer._health.documents_made == 0
+    assert machine.deliverer.health.turns_delivered == 2
+    assert machine.deliverer.health.documents_made == 0
     hasty = place.machine("hasty", quiet_ms=100)
     hasty.run(2.0)
-    assert hasty.deliverer._health.documents_made == 1
+    assert hasty.deliverer.health.documents_made == 1
 
 
 def test_most_batches_take_two_round_trips(place: Place) -> None:

@@ -269,6 +269,19 @@ def test_the_page_shows_what_comes_and_forgets_where_it_counts(place: Place, spa
     assert spans
 
 
+def test_what_a_cleaner_of_caches_removes_is_removed_from_nothing_else(place: Place, spans: list[ReadableSpan]) -> None:
+    first, second, third = ids(place)
+    run(place, "list")
+    cached = {path.stem: path for path in (place.folder / "cache").rglob("????-??-??/*.json")}
+    cached[first].unlink()
+    cached[second].write_bytes(b"what a bad disk has left")
+    run(place, "forget", third, "--yes")
+    assert ids(place) == [first, second]
+    assert sorted(found["turn_count"] for found in lines(place, "list")) == [3, 3]
+    assert b"bad disk" not in b"".join(place.documents().values())
+    assert spans
+
+
 def test_a_document_with_a_hostile_name_is_written_nowhere(place: Place, spans: list[ReadableSpan]) -> None:
     place.rows("UPDATE convlog_files SET file = '../../../' || file RETURNING 1")
     mirror = place.mirror()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,10 @@ from otel_convlog.shared.settling import make_one
 from otel_convlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+_WAIT_S = 60.0
 
 
 class Machine:
@@ -55,6 +58,18 @@ class Machine:
         while delivered := self.deliverer.deliver_some():
             count += delivered
         return count
+
+    def run_until(self, said: Callable[[], object]) -> None:
+        """Let it deliver by itself, until something is so."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self.deliverer.run, args=(stop,))
+        thread.start()
+        deadline = time.monotonic() + _WAIT_S
+        while not said() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stop.set()
+        thread.join()
+        assert said()
 
     def run(self, seconds: float) -> None:
         """Let it deliver by itself, for a while."""

@@ -202,12 +202,11 @@ def test_a_document_is_made_by_one_at_a_time_and_by_others_when_its_maker_is_dea
 def test_a_document_is_made_when_its_conversation_has_been_quiet(place: Place) -> None:
     machine = place.machine(quiet_ms=60_000)
     machine.write(*dialogue("one", 2))
-    machine.run(2.0)
-    assert machine.deliverer.health.turns_delivered == 2
+    machine.run_until(lambda: machine.deliverer.health.turns_delivered == 2)
+    machine.run(1.0)
     assert machine.deliverer.health.documents_made == 0
     hasty = place.machine("hasty", quiet_ms=100)
-    hasty.run(2.0)
-    assert hasty.deliverer.health.documents_made == 1
+    hasty.run_until(lambda: hasty.deliverer.health.documents_made == 1)
 
 
 def test_most_batches_take_two_round_trips(place: Place) -> None:

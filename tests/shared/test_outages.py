@@ -199,6 +199,7 @@ def test_status_says_what_is_away(place: Place) -> None:
     code, said = status(*place.options, *spool)
     assert (code, said["is_well"]) == (1, False)  # turns wait, and nobody delivers them
     machine.run(0.5)
+    place.make_documents()
     code, said = status(*place.options, *spool)
     assert (code, said["is_well"], said["pending_documents"]) == (0, True, 0)
     code, said = status("--directory", place.store, "--catalog", "postgresql://127.0.0.1:1/nowhere", *spool)

@@ -59,6 +59,6 @@ def test_dialogues_that_hop_between_hosts_are_what_one_machine_would_have_writte
     assert seen["twice"] == []
     assert seen["split"] == {}
     assert seen["merged"] == 0
-    assert seen["differing"] == []
+    assert seen["differing"] == {}
     assert seen["documents"] == DIALOGUES
     assert seen["retried"], "nobody has noticed that a host was killed"

@@ -6,6 +6,7 @@ turn. Meanwhile one host is killed with all its processes, one is cut off from t
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import random
@@ -195,7 +196,7 @@ def _compared(shared: Path, one_machine: Path, client: Client) -> dict[str, obje
         "split": {number: sorted(names) for number, names in conversations.items() if len(names) > 1},
         "merged": len(conversations) - len({name for names in conversations.values() for name in names}),
         "documents": len(there),
-        "differing": sorted(set(differing) - unanswered),
+        "differing": {name: _difference(there, expected, name) for name in sorted(set(differing) - unanswered)},
         "unanswered": sorted(unanswered),
         "retried": sorted(client.retried),
     }
@@ -203,6 +204,12 @@ def _compared(shared: Path, one_machine: Path, client: Client) -> dict[str, obje
 
 def _documents(directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.glob("????-??-??/*.json")}
+
+
+def _difference(there: dict[str, bytes], expected: dict[str, bytes], name: str) -> list[str]:
+    """The lines in which a document differs from what one machine has written."""
+    one_machine, shared = (where.get(name, b"").decode().splitlines() for where in (expected, there))
+    return list(difflib.unified_diff(one_machine, shared, n=1, lineterm=""))[:40]
 
 
 def _turns(path: Path) -> list[str]:

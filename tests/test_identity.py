@@ -478,6 +478,14 @@ def test_old_evidence_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert session.turn(long_ago.turn_id) is None
 
 
+def test_a_session_that_has_ended_leaves_the_connection_to_the_next_one(tmp_path: Path) -> None:
+    store = ConversationStore(tmp_path)
+    with store.evidence.session() as session:
+        assert session is not None
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        session.turn("turn_000000000000000000000000")
+
+
 def test_the_history_of_one_protocol_is_known_in_another(proxy: Proxy) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "x", "n": 1}'}}
     asked = [user("What is there?"), {"role": "assistant", "content": "I look.", "tool_calls": [call]}]

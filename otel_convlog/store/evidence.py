@@ -7,7 +7,7 @@ from the files.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -85,7 +85,8 @@ class Evidence:
             if connection is None:
                 yield None
                 return
-            yield EvidenceTables(connection)
+            with closing(EvidenceTables(connection)) as tables:
+                yield tables
             if monotonic() >= self._next_forgetting:
                 self._next_forgetting = monotonic() + _FORGETTING_INTERVAL_S
                 _forget_oldest(connection)
@@ -101,6 +102,14 @@ class EvidenceTables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._cursor = connection.cursor()
         self._cursor.row_factory = None  # plain tuples: there may be many
+
+    def close(self) -> None:
+        """End. Nobody may have the connection meanwhile.
+
+        A cursor that went only with its last user would reset a statement that the connection has for all of them,
+        perhaps while the next one runs it, whom SQLite then refuses ("bad parameter or other API misuse").
+        """
+        self._cursor.close()
 
     def turn(self, turn_id: str) -> KnownTurn | None:
         """Return a turn that was kept."""

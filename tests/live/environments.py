@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import venv
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def environment_with(directory: Path, requirements: list[str]) -> Path:
-    venv.create(directory, with_pip=True)
+    venv.create(directory)
     python = directory / "bin" / "python"
-    run(str(python), "-m", "pip", "install", "-q", "--no-compile", *requirements)
+    run(sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-compile", *requirements)
     return python
 
 

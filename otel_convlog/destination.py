@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from otel_convlog.store import ConversationStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_convlog.settings import Settings
     from otel_convlog.shared.launching import Launcher
+    from otel_convlog.store import RenderedTurn
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +53,19 @@ class Destination:
         )
         self._launcher = Launcher(settings.directory, keywords, environment)
 
+    def sealed(self, turn: RenderedTurn, seal: Callable[[], str | None]) -> RenderedTurn:
+        """Return a turn that does not tell by what its conversation is found, as it is to be written.
+
+        Args:
+            turn: The turn.
+            seal: Returns by what another machine finds it: `otel_convlog.identity.identifier.Identifier.seal`.
+        """
+        if not self._is_spool or (text := seal()) is None:
+            return turn
+        from otel_convlog.shared.spooled_seal import with_seal  # noqa: PLC0415  as above
+
+        return with_seal(turn, text)
+
     def look_after(self) -> None:
         """Do what is due beside the writing, in threads and processes of its own."""
         if self._launcher is not None:
@@ -71,6 +85,15 @@ class Destination:
         self.store.close()
         if self._launcher is not None:
             self._launcher.end()
+
+    @property
+    def _is_spool(self) -> bool:
+        """Whether somebody delivers what is written, also where the exporter has not been told so."""
+        if self._launcher is not None:
+            return True
+        from otel_convlog.shared.health import FILE_NAME  # noqa: PLC0415  as above
+
+        return (self._settings.directory / FILE_NAME).exists()
 
     def _prune(self) -> None:
         try:

@@ -378,14 +378,20 @@ class ConversationSpanExporter(SpanExporter):
         if lost := record.trace.get("lost"):
             self._limits_warning.note(lost, record.trace.get("source"))
         mode = self._settings.content.mode(record)
-        identity = self._identifier.identify(record, key=b"" if mode == FULL else self._key.value())
+        key = b"" if mode == FULL else self._key.value()
+        identity = self._identifier.identify(record, key=key)
+        whole = record
         if mode == FULL:
             record = self._redactor.clean_streams(record)
         record = without_content(record.with_stream_events(self._settings.stream_events), mode)
         turn = IdentifiedTurn(record, identity)
         rendered = render(turn)
         clean = self._redactor.clean(turn, rendered.body)
-        return (turn, rendered) if clean is turn else (clean, render(clean))
+        if clean is not turn:
+            turn, rendered = clean, render(clean)
+        if not record.tells_its_dialogue:
+            rendered = self._destination.sealed(rendered, lambda: self._identifier.seal(whole, key=key))
+        return turn, rendered
 
     def _unlock_in_child(self) -> None:
         self._delivery.unlock_in_child()

@@ -74,6 +74,12 @@ class TurnRecord:
     trace: dict[str, Json]
     request_is_window: bool = False
 
+    @property
+    def tells_its_dialogue(self) -> bool:
+        """Whether it still has all by which its conversation is found: no words and no events are left out."""
+        left_out = self.client_events.left_out or self.upstream_events.left_out
+        return self.request_is_whole and "content" not in self.trace and not left_out
+
     def with_stream_events(self, ends: int | None) -> TurnRecord:
         """Return the record with only the first and last `ends` stream events of each direction; None keeps all."""
         return replace(

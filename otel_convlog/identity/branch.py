@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
+from otel_convlog.identity.exchange import head_key
 from otel_convlog.identity.prefix import beginning
 from otel_convlog.identity.search import Finding
 
@@ -28,7 +29,7 @@ def _by_head(search: Search) -> Finding | None:
     exchange = search.exchange
     for count, said in enumerate(exchange.messages):
         if said.assistant:
-            key = exchange.head_key(search.chain[count], said.message)
+            key = head_key(search.chain[count], said)
             turn = search.best(search.matches(key), Kind.HEAD) if key is not None else None
             return Finding(turn, turn.turn_id, count) if turn is not None else None
     return None

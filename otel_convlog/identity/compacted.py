@@ -9,16 +9,15 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.canonical import MEDIA, TEXT, Message, joined
 from otel_convlog.identity.evidence import Kind
-from otel_convlog.identity.exchange import long_lines
+from otel_convlog.identity.exchange import answer_key, exchange_key, line_key
 from otel_convlog.identity.search import Finding, only_conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otel_convlog.identity.evidence import KnownTurn
-    from otel_convlog.identity.exchange import Said
+    from otel_convlog.identity.said import Said
     from otel_convlog.identity.search import Search
 
 NAME = "compacted"
@@ -29,24 +28,9 @@ _TEXT = 120  # bytes of text alone: the same tool call may come anywhere
 _TEXT_ALIKE = 64  # the same where the system prompt is the same too
 _TEXT_ALONE = 40  # the same of the only exchange that a window shows, and of an answer that counts beside others
 _SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
-_MOST_LINES = 200  # of a summary
-_MOST_CHARACTERS = 1 << 16
 
 _MOST_BEFORE_SUMMARY = 4  # messages up to it: Cline keeps the task, and says that something was left out
-_MOST_BEFORE_MARKER = 300  # characters
 _SHORTEST_SUMMARY = 120  # bytes of the lines that must be the same
-
-# How clients begin the message that stands for the history they have left out (docs/identity.md).
-_MARKERS = (
-    "This session is being continued from a previous conversation",
-    "Another language model started to solve this problem and produced a summary",
-    "<conversation_summary>",
-    "<state_snapshot>",
-    "[CONTEXT COMPACTION",
-    "Summary of the conversation so far",
-    "summary of the previous conversation",
-    "conversation history has been summarized",
-)
 
 
 def find(search: Search) -> Finding | None:
@@ -59,11 +43,11 @@ def last_shown(search: Search, finding: Finding) -> Finding:
 
     So does one of a window that keeps the dialogue's first messages too.
     """
-    exchange, messages = search.exchange, search.exchange.messages
+    messages = search.exchange.messages
     count = next(_ends(messages), 0)
     if finding.continued or count <= finding.known_to:
         return finding
-    key = exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest)
+    key = exchange_key(messages[count - 2], messages[count - 1])
     conversation_id = finding.turn.conversation_id
     turn = search.best(
         (match for match in search.matches(key) if match.turn.conversation_id == conversation_id), Kind.EXCHANGE
@@ -85,7 +69,7 @@ def _by_exchanges(search: Search) -> Finding | None:
     """
     exchange, messages = search.exchange, search.exchange.messages
     keys = {
-        exchange.exchange_key(messages[count - 2].digest, messages[count - 1].digest): count
+        exchange_key(messages[count - 2], messages[count - 1]): count
         for count in islice(_ends(messages), _MOST_EXCHANGES)
     }
     known = search.matches_of(list(keys))
@@ -114,7 +98,7 @@ def _by_answers(search: Search) -> Finding | None:
     answers = (count for count in range(len(messages), 0, -1) if messages[count - 1].assistant)
     keys: dict[bytes, int] = {}
     for count in islice(answers, _MOST_EXCHANGES):
-        keys.setdefault(exchange.answer_key(messages[count - 1].digest), count)
+        keys.setdefault(answer_key(messages[count - 1]), count)
     known = search.matches_of(list(keys))
     found: Finding | None = None
     told = 0
@@ -128,7 +112,7 @@ def _by_answers(search: Search) -> Finding | None:
         said = messages[count - 1]
         # At the beginning of a dialogue, or of a window, it stands for more than in the midst of one.
         begins = count == exchange.first_answer and (turn.continues is None or count == 1)
-        text = sum(len(value) for kind, value in joined(said.message) if kind == TEXT)
+        text = said.told.text
         told += text if text >= _TEXT_ALONE else 0
         if told >= _TEXT or _tells(search, turn, _TEXT_ALIKE if begins else _TEXT, said):
             return found
@@ -144,9 +128,8 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
         enough: How many bytes of text are enough where nothing else is alike.
         messages: The messages.
     """
-    sizes = [(kind, len(value)) for said in messages for kind, value in joined(said.message)]
-    size = sum(count for kind, count in sizes if kind != MEDIA)
-    text = sum(count for kind, count in sizes if kind == TEXT)
+    told = [said.told for said in messages]
+    text, size = sum(each.text for each in told), sum(each.size for each in told)
     exchange = search.exchange
     if exchange.opening and turn.opening == exchange.opening and size >= _SIZE_ALIKE:
         return True
@@ -157,7 +140,7 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
 
 def _by_summary(search: Search) -> Finding | None:
     for said in search.exchange.messages[:_MOST_BEFORE_SUMMARY]:
-        lines = {search.exchange.line_key(line): len(line) for line in _lines_behind_marker(said.message)}
+        lines = {line_key(line): line.size for line in said.summary_lines}
         if not lines:
             continue
         found = search.matches_of(list(lines))
@@ -165,13 +148,3 @@ def _by_summary(search: Search) -> Finding | None:
         if turn is not None and sum(lines[key] for key in found) >= _SHORTEST_SUMMARY:
             return Finding(turn, turn.turn_id)
     return None
-
-
-def _lines_behind_marker(text: Message) -> list[bytes]:
-    for kind, value in text.parts:
-        if kind != TEXT or not isinstance(value, str):
-            continue
-        beginning = value[:_MOST_CHARACTERS].lstrip()
-        if any(0 <= beginning.find(marker) <= _MOST_BEFORE_MARKER for marker in _MARKERS):
-            return long_lines(Message(assistant=text.assistant, parts=[(TEXT, beginning)]), _MOST_LINES)
-    return []

@@ -9,24 +9,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.answers import Side, find_answers
-from otel_convlog.identity.canonical import RESULT, SEAM, TEXT, Message, essence, joined, read_history
+from otel_convlog.identity.canonical import RESULT, SEAM, Message, essence, read_history
 from otel_convlog.identity.evidence import KEY_BYTES, Kind, key_of
+from otel_convlog.identity.said import Line, Said, digest_of, said_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from otel_convlog.identity.answers import Answers
-    from otel_convlog.identity.canonical import History
+    from otel_convlog.identity.canonical import History, Part
     from otel_convlog.record import TurnRecord
 
 _MOST_IDS = 16
 _MOST_OPENINGS = 8
 _MOST_SEEN = 128  # first messages of a request of which no turn is known
-_HEAD = 48  # bytes of an answer's beginning
-_MOST_LINES = 3  # at the beginning of an answer
-_SHORTEST_LINE = 40  # bytes
-_SHORTEST_SUMMARY = 400  # bytes of an answer that may be the summary of a dialogue
 
+_SIDES = (b"\0", b"\1")  # the other's and the assistant's
 _LONGEST_ID = 512  # bytes of an id that are looked at
 _RUN = re.compile(r"[^\W_]{12,}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -46,26 +44,11 @@ def is_generated(text: str) -> bool:
     return False
 
 
-class Said(NamedTuple):
-    """A message that says something, and what it says, as bytes that compare."""
+class NamedId(NamedTuple):
+    """An id: the key of it, and whether somebody has generated it, so that it cannot be the same by chance."""
 
-    message: Message
-    essence: bytes
-
-    @property
-    def assistant(self) -> bool:
-        """Whether the model said it."""
-        return self.message.assistant
-
-    @property
-    def digest(self) -> bytes:
-        """A digest of what it says."""
-        return sha256(self.essence).digest()
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it says."""
-        return len(self.essence)
+    key: bytes
+    generated: bool
 
 
 class Opening(NamedTuple):
@@ -80,8 +63,8 @@ class Answer(NamedTuple):
 
     Attributes:
         said: It.
-        whole: What the message says that it becomes in the history: with the words of the assistant's that the request
-            ended with, if it did.
+        whole: The digest of the message that it becomes in the history: with the words of the assistant's that the
+            request ended with, if it did.
     """
 
     said: Said
@@ -90,19 +73,17 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Exchange:
-    """One turn's request and its answers.
+    """One turn's request and its answers, as far as they are compared. Whatever is in it is of one scope.
 
     Attributes:
-        scope: What keeps tenants apart; part of every key.
-        messages: The request's, without those that say nothing.
+        messages: The request's, without those that say nothing; the two sides take turns.
         whole_chain: The keys of the first 0, 1, 2, … of them, where they are a whole history.
         openings: Where the user speaks first: the first 1, 2, … messages as the client has them, up to an answer that
             says something. All of them are the first of `messages`.
-        first_answer: The number of messages up to the first of the assistant's; beyond all where there is none.
         system: A digest of its system prompt.
-        generated_ids: The ids in the history that somebody has generated, each with the number of the message (from 1)
-            that it stands in; the last ones last.
-        previous_response_id: The answer that the request names as the one it continues.
+        generated_ids: The keys of ids in the history that somebody has generated, each with the number of the message
+            (from 1) that it stands in; the last ones last.
+        previous: The id of the answer that the request names as the one it continues.
         answers: What the turn was answered: several where the request asked for several.
         answered: Whether that is the whole answer.
         failed: Whether there was none at all, one that broke off, or an error.
@@ -111,24 +92,27 @@ class Exchange:
             first.
     """
 
-    scope: bytes
     messages: tuple[Said, ...]
     whole_chain: list[bytes]
     openings: tuple[Opening, ...]
-    first_answer: int
     system: bytes
-    generated_ids: tuple[tuple[int, str], ...]
-    previous_response_id: str | None
+    generated_ids: tuple[tuple[int, bytes], ...]
+    previous: NamedId | None
     answers: tuple[Answer, ...]
     answered: bool
     failed: bool
     shows_answer: bool
-    answer_ids: tuple[str, ...]
+    answer_ids: tuple[NamedId, ...]
 
     @property
     def is_opening(self) -> bool:
         """Whether the request shows nothing of an earlier turn: no answer, no tool's result, no answer's id."""
-        return self.previous_response_id is None and not self.shows_answer
+        return self.previous is None and not self.shows_answer
+
+    @property
+    def first_answer(self) -> int:
+        """The number of messages up to the first of the assistant's; beyond all where there is none."""
+        return 2 if self.messages and not self.messages[0].assistant else 1
 
     @property
     def opening(self) -> bytes:
@@ -141,41 +125,13 @@ class Exchange:
         Args:
             base: The key of what stands before them.
         """
-        return _chain(base, self.messages)
+        return chain_of(base, self.messages)
 
     def answered_keys(self, chain: Sequence[bytes]) -> list[bytes]:
         """Return the keys of all messages with each of the answers."""
         ends_in_answer = bool(self.messages) and self.messages[-1].assistant
         before = chain[-2] if ends_in_answer else chain[-1]
         return [_next(before, answer.whole, assistant=True) for answer in self.answers]
-
-    def id_key(self, generated: str) -> bytes:
-        """Return the key of an id."""
-        return key_of(b"id", self.scope, generated.encode("utf-8", "surrogatepass"))
-
-    def exchange_key(self, last: bytes, answer: bytes) -> bytes:
-        """Return the key of a user's message and its answer, wherever they stand."""
-        return key_of(b"exchange", self.scope, last, answer)
-
-    def answer_key(self, answer: bytes) -> bytes:
-        """Return the key of an answer, wherever it stands."""
-        return key_of(b"answer", self.scope, answer)
-
-    def head_key(self, before: bytes, answer: Message) -> bytes | None:
-        """Return the key of how an answer begins; None where it is too short to tell it from others.
-
-        Args:
-            before: The key of the messages that it answers.
-            answer: It, or what a client has made of it.
-        """
-        for kind, text in joined(answer):
-            words = b" ".join(text[: 2 * _HEAD].split()) if kind == TEXT else b""
-            return key_of(b"head", before, words[:_HEAD]) if len(words) >= _HEAD else None
-        return None
-
-    def line_key(self, line: bytes) -> bytes:
-        """Return the key of a line."""
-        return key_of(b"line", self.scope, line)
 
     def keys(self, chain: Sequence[bytes], known_to: int) -> Iterator[tuple[bytes, Kind]]:
         """Yield the keys by which this turn is found again.
@@ -190,21 +146,51 @@ class Exchange:
         first_seen = max(known_to + 1, self.first_answer, len(self.messages) - _MOST_SEEN)
         for count in range(first_seen, len(self.messages)):
             yield chain[count], Kind.SEEN
-        for generated in self.answer_ids:
-            yield self.id_key(generated), Kind.ID
+        for named in self.answer_ids:
+            yield named.key, Kind.ID
         for answer, _ in self.answers:
             if self.messages and not self.messages[-1].assistant:
-                yield self.exchange_key(self.messages[-1].digest, answer.digest), Kind.EXCHANGE
-            yield self.answer_key(answer.digest), Kind.ANSWER
-            if (head := self.head_key(chain[-1], answer.message)) is not None:
+                yield exchange_key(self.messages[-1], answer), Kind.EXCHANGE
+            yield answer_key(answer), Kind.ANSWER
+            if (head := head_key(chain[-1], answer)) is not None:
                 yield head, Kind.HEAD
-            if answer.size >= _SHORTEST_SUMMARY:
-                for line in _opening_lines(answer.message):
-                    yield self.line_key(line), Kind.LINE
+            for line in answer.opening_lines:
+                yield line_key(line), Kind.LINE
+
+
+def exchange_key(last: Said, answer: Said) -> bytes:
+    """Return the key of a user's message and its answer, wherever they stand."""
+    return key_of(b"exchange", last.digest, answer.digest)
+
+
+def answer_key(answer: Said) -> bytes:
+    """Return the key of an answer, wherever it stands."""
+    return key_of(b"answer", answer.digest)
+
+
+def head_key(before: bytes, answer: Said) -> bytes | None:
+    """Return the key of how an answer begins; None where it is too short to tell it from others.
+
+    Args:
+        before: The key of the messages that it answers.
+        answer: It, or what a client has made of it.
+    """
+    head = answer.told.head
+    return key_of(b"head", before, head) if head else None
+
+
+def line_key(line: Line) -> bytes:
+    """Return the key of a line, wherever it stands."""
+    return key_of(b"line", line.digest)
 
 
 def read_exchange(record: TurnRecord, scope: bytes) -> Exchange:
-    """Read a turn's request and answers."""
+    """Read a turn's request and answers.
+
+    Args:
+        record: The turn.
+        scope: What all that is kept of it depends on.
+    """
     request = record.client_request
     previous = request.get("previous_response_id") if isinstance(request, dict) else None
     history = read_history(request)
@@ -246,59 +232,67 @@ def _exchange(history: History, scope: bytes, previous: str | None, answers: Ans
             seams.clear()
         if message.ids:
             ids += [(len(messages), generated) for generated in message.ids]
-    all_said = tuple(Said(message, what or essence(message)) for message, what in zip(messages, said, strict=True))
-    whole_chain = _chain(key_of(b"start", scope), all_said)
-    answered = tuple(_answers(answers, messages[-1] if messages else None))
+    all_said = tuple(
+        said_of(message, what or essence(message), scope) for message, what in zip(messages, said, strict=True)
+    )
+    whole_chain = chain_of(key_of(b"start", scope), all_said)
+    answered = tuple(_answers(answers, messages[-1] if messages else None, scope))
     return Exchange(
-        scope=scope,
         messages=all_said,
         whole_chain=whole_chain,
-        openings=tuple(_openings(all_said, seams, whole_chain)),
-        first_answer=next((at for at, message in enumerate(messages, 1) if message.assistant), len(messages) + 1),
+        openings=tuple(_openings(all_said, messages[0].parts if messages else [], seams, whole_chain)),
         system=key_of(scope + "\n".join(history.system).encode("utf-8", "surrogatepass"))[:8]
         if history.system
         else b"",
-        generated_ids=tuple(_last_generated(ids)),
-        previous_response_id=previous,
+        generated_ids=tuple((at, _id(scope, generated).key) for at, generated in _last_generated(ids)),
+        previous=_id(scope, previous) if previous is not None else None,
         answers=answered,
         answered=answers.complete and bool(answered),
         failed=failed,
         shows_answer=any(
             message.assistant or any(kind == RESULT for kind, _ in message.parts) for message in history.messages
         ),
-        answer_ids=_answer_ids(answers),
+        answer_ids=tuple(_id(scope, generated) for generated in _answer_ids(answers)),
     )
 
 
-def _openings(messages: tuple[Said, ...], seams: list[int], whole_chain: list[bytes]) -> Iterator[Opening]:
+def _openings(
+    messages: tuple[Said, ...], parts: list[Part], seams: list[int], whole_chain: list[bytes]
+) -> Iterator[Opening]:
     if not messages or messages[0].assistant:
         return
     for seam in seams[: _MOST_OPENINGS - 1]:
-        if what := essence(Message(assistant=False, parts=messages[0].message.parts[:seam])):
-            yield Opening(_next(whole_chain[0], what, assistant=False), len(what))
+        if what := essence(Message(assistant=False, parts=parts[:seam])):
+            yield Opening(_next(whole_chain[0], digest_of(messages[0].scope, what), assistant=False), len(what))
     yield Opening(whole_chain[1], messages[0].size)
 
 
-def _answers(answers: Answers, last: Message | None) -> Iterator[Answer]:
+def _answers(answers: Answers, last: Message | None, scope: bytes) -> Iterator[Answer]:
+    begun = last.parts if last is not None and last.assistant else []
     for message in answers.messages:
-        if said := essence(message):
-            begun = last.parts if last is not None and last.assistant else []
-            yield Answer(Said(message, said), essence(Message(True, begun + message.parts)) if begun else said)
+        if what := essence(message):
+            said = said_of(message, what, scope)
+            yield Answer(
+                said, digest_of(scope, essence(Message(True, begun + message.parts))) if begun else said.digest
+            )
 
 
-def _chain(key: bytes, messages: Iterable[Said]) -> list[bytes]:
+def chain_of(key: bytes, messages: Iterable[Said]) -> list[bytes]:
+    """Return the keys of what has a key, and of it with the first 1, 2, … messages behind it."""
     keys = [key]
-    for message, said in messages:
-        key = _next(key, said, assistant=message.assistant)
+    for said in messages:  # hundreds of them, so without another call for each
+        key = sha256(key + _SIDES[said.assistant] + said.digest).digest()[:KEY_BYTES]
         keys.append(key)
     return keys
 
 
-def _next(key: bytes, said: bytes, *, assistant: bool) -> bytes:
+def _next(key: bytes, digest: bytes, *, assistant: bool) -> bytes:
     """Return the key of what has a key and of the message behind it."""
-    digest = sha256(key + (b"\1" if assistant else b"\0"))
-    digest.update(said)  # not joined before: that would copy the whole history
-    return digest.digest()[:KEY_BYTES]
+    return sha256(key + _SIDES[assistant] + digest).digest()[:KEY_BYTES]
+
+
+def _id(scope: bytes, text: str) -> NamedId:
+    return NamedId(key_of(b"id", scope, text.encode("utf-8", "surrogatepass")), is_generated(text))
 
 
 def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
@@ -314,23 +308,3 @@ def _last_generated(ids: list[tuple[int, str]]) -> list[tuple[int, str]]:
 def _answer_ids(answers: Answers) -> tuple[str, ...]:
     found = [generated for message in answers.messages for generated in message.ids if is_generated(generated)]
     return tuple(dict.fromkeys([*answers.response_ids, *found[-_MOST_IDS:]]))
-
-
-def _opening_lines(answer: Message) -> list[bytes]:
-    """Return the first lines of an answer, and of the summary in it: clients leave out what was thought before that."""
-    text = "".join(value for _, value in answer.parts if isinstance(value, str))
-    summary = text.partition("<summary>")[2]
-    lines = long_lines(answer, _MOST_LINES)
-    return lines + long_lines(Message(assistant=True, parts=[(TEXT, summary)]), _MOST_LINES) if summary else lines
-
-
-def long_lines(message: Message, most: int) -> list[bytes]:
-    """Return the first lines of a message's text that are long enough to tell it from others."""
-    found: list[bytes] = []
-    for kind, text in joined(message):
-        for line in text.split(b"\n") if kind == TEXT else ():
-            if len(stripped := line.strip()) >= _SHORTEST_LINE:
-                found.append(stripped)
-                if len(found) == most:
-                    return found
-    return found

@@ -16,7 +16,7 @@ NAME = "generated_id"
 
 def find(search: Search) -> Finding | None:
     """Find the turn whose answer contained the last of the ids that are known."""
-    positions = {search.exchange.id_key(generated): position for position, generated in search.exchange.generated_ids}
+    positions = {key: position for position, key in search.exchange.generated_ids}
     if not positions:
         return None
     keys = list(positions)

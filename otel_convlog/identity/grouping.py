@@ -15,26 +15,34 @@ from otel_convlog.identity.seed import route_text, seed_id
 from otel_convlog.record import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_convlog.identity.evidence import EvidenceSession
     from otel_convlog.identity.exchange import Exchange
+    from otel_convlog.identity.seal import Sealed
     from otel_convlog.identity.search import Finding
     from otel_convlog.record import IdentifiedTurn, TurnRecord
 
+SEED, TURN = "seed", "turn"  # by what a turn has its conversation that continues nothing
 _OPENING = re.compile(r"(conv_[0-9a-f]{24})(?:-(\d{1,9}))?")  # and its number, where it is not the first
 
 
 class Question(NamedTuple):
-    """A turn of a file, whose conversation is to be found among those of other files.
+    """A turn whose conversation is to be found.
 
     Attributes:
-        record: The turn, as its file has it.
+        record: The turn.
         exchange: What is compared of it.
-        before: What its file says of its conversation.
+        named: Its conversation, where the request names one.
+        scope: What keeps tenants apart, as `Identity` has it.
+        by_itself: Returns where it goes where it continues nothing.
     """
 
     record: TurnRecord
     exchange: Exchange
-    before: Identity
+    named: Identity | None
+    scope: str
+    by_itself: Callable[[], Identity]
 
 
 @dataclass(frozen=True)
@@ -48,24 +56,14 @@ class Grouping:
 
     name: str = "lineage"
 
-    def find(
-        self,
-        record: TurnRecord,
-        exchange: Exchange,
-        session: EvidenceSession,
-        named: Identity | None,
-        by_itself: partial[Identity],
-    ) -> Identity:
+    def answer(self, question: Question, session: EvidenceSession) -> Identity:
         """Find the conversation of a turn, and keep what later ones will be recognised by.
 
         Args:
-            record: The turn.
-            exchange: What is compared of it.
+            question: The turn.
             session: What is known of other turns.
-            named: Its conversation, where the request names one.
-            by_itself: Returns where it goes where it continues nothing: `alone`, with its arguments.
         """
-        scope = by_itself.args[1].hex()
+        record, exchange, named, scope, by_itself = question
         known = session.turn(record.turn_id)
         if known is not None:  # its span has come before
             return Identity(known.conversation_id, known.evidence, known.continues, known.thread, scope)
@@ -85,7 +83,7 @@ class Grouping:
     def _opened(self, search: Search, by_seed: Identity) -> Identity:
         """Return the conversation of a turn that continues no known one."""
         exchange, seed = search.exchange, by_seed.conversation_id
-        if exchange.previous_response_id is None:
+        if exchange.previous is None:
             if self.name != "dialogue" or not exchange.is_opening:
                 return by_seed
             same_seed = re.compile(re.escape(seed) + r"(-\d+)?")
@@ -100,48 +98,43 @@ class Grouping:
         number = search.session.next_opening(seed)
         return replace(by_seed, conversation_id=f"{seed}-{number}") if number > 1 else by_seed
 
-    def answer(self, question: Question, session: EvidenceSession) -> Identity:
-        """Find the conversation of a turn of a file, and keep what later ones will be recognised by.
 
-        Args:
-            question: From `question_of`.
-            session: What is known of the turns of all files.
-        """
-        record, exchange, before = question
-        named = replace(before, continues=None, evidence_read=True) if before.evidence == explicit.NAME else None
-        by_itself = partial(alone, record, bytes.fromhex(before.scope), b"")
-        return self.find(record, exchange, session, named, by_itself)
-
-
-def question_of(turn: IdentifiedTurn) -> Question | None:
+def question_of(turn: IdentifiedTurn, sealed: Sealed | None = None) -> Question | None:
     """Return the question of a turn's conversation; None where its file has not what it takes, and what it says counts.
 
     Args:
         turn: From `otel_convlog.store.document.turn_of`.
+        sealed: What is compared of it, where that does not stand in its file.
     """
     record, before = turn.record, turn.identity
-    if not (record.turn_id and record.request_is_whole):
+    if not record.turn_id or (sealed is None and not record.request_is_whole):
         return None
-    return Question(record, read_exchange(record, bytes.fromhex(before.scope)), before)
+    named = replace(before, continues=None, evidence_read=True) if before.evidence == explicit.NAME else None
+    if sealed is not None:
+        by_itself = partial(Identity, sealed.seed, SEED if sealed.whole else TURN, scope=before.scope)
+        return Question(replace(record, request_is_whole=sealed.whole), sealed.exchange, named, before.scope, by_itself)
+    scope = bytes.fromhex(before.scope)
+    return Question(record, read_exchange(record, scope), named, before.scope, partial(alone, record, scope, b""))
 
 
-def remember(record: TurnRecord, identity: Identity, session: EvidenceSession) -> None:
+def remember(question: Question, identity: Identity, session: EvidenceSession) -> None:
     """Keep the evidence of a turn that was written earlier, unless it is kept already for the same conversation.
 
     Args:
-        record: The turn, as its file has it.
+        question: The turn.
         identity: What its file says of its conversation.
         session: The evidence.
     """
+    record, exchange, *_ = question
     known = session.turn(record.turn_id)
     if known is not None and known.conversation_id == identity.conversation_id:
         return
     if known is not None:  # somebody has moved it to another conversation's file
         session.forget(known)
-    search = Search(read_exchange(record, bytes.fromhex(identity.scope)), session, identity.conversation_id)
+    search = Search(exchange, session, identity.conversation_id)
     _keep(session, record, search, identity, prefix.beginning(search))
     opening = _OPENING.fullmatch(identity.conversation_id)
-    if opening and identity.evidence == "seed":
+    if opening and identity.evidence == SEED:
         session.note_opening(opening[1], int(opening[2] or 1))
 
 
@@ -165,8 +158,8 @@ def _keep(
 ) -> None:
     exchange = search.exchange
     turn, keys = evidence_of(record, exchange, search.chain, identity, finding)
-    if exchange.previous_response_id is not None and search.parent is None:
-        keys.append((exchange.id_key(exchange.previous_response_id), Kind.SEEN))
+    if exchange.previous is not None and search.parent is None:
+        keys.append((exchange.previous.key, Kind.SEEN))
     session.add(turn, keys)
 
 
@@ -197,5 +190,5 @@ def alone(record: TurnRecord, scope: bytes, key: bytes) -> Identity:
     """Return where a turn goes that continues nothing: what its history's digest says, where it shows its history."""
     if record.request_is_whole:  # the digest of a long history takes longer than all else here: not before it is needed
         seed = seed_id(route_text(record.route), record.client_request, key + scope)
-        return Identity(seed, "seed", scope=scope.hex())
-    return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", "turn", scope=scope.hex())
+        return Identity(seed, SEED, scope=scope.hex())
+    return Identity(f"conv_{record.turn_id.removeprefix('turn_')}", TURN, scope=scope.hex())

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from otel_convlog.identity import explicit
 from otel_convlog.identity.exchange import read_exchange
-from otel_convlog.identity.grouping import Grouping, alone, evidence_of
+from otel_convlog.identity.grouping import Grouping, Question, alone, evidence_of
+from otel_convlog.identity.seal import Sealed, seal
 from otel_convlog.jsontext import to_json
 from otel_convlog.record import Identity
 
@@ -80,10 +81,11 @@ class Identifier:
         exchange: Exchange | None = None
         try:
             exchange = read_exchange(record, key + scope)  # what takes long is done before others are kept waiting
+            question = Question(record, exchange, named, scope.hex(), partial(alone, record, scope, key))
             with self._evidence.session() as session:
                 if session is not None:
                     self._keep_missed(session)
-                    found = self._grouping.find(record, exchange, session, named, partial(alone, record, scope, key))
+                    found = self._grouping.answer(question, session)
         except Exception:
             _logger.exception("the history of %s could not be read", record.turn_id)
         if found is not None:
@@ -92,6 +94,23 @@ class Identifier:
         if exchange is not None and (named or exchange.is_opening):  # these are where they belong
             self._missed.append(evidence_of(record, exchange, exchange.whole_chain, by_itself, None))
         return by_itself
+
+    def seal(self, record: TurnRecord, *, key: bytes = b"") -> str | None:
+        """Return by what another machine finds the turn's conversation that does not get all of it; None where nothing.
+
+        Args:
+            record: The turn.
+            key: As for `identify`.
+        """
+        if self._grouping.name == "seed" or not (record.request_is_whole or record.request_is_window):
+            return None
+        try:
+            scope = self._scope_of(record, key)
+            exchange = read_exchange(record, key + scope)
+            return seal(Sealed(exchange, alone(record, scope, key).conversation_id, record.request_is_whole))
+        except Exception:
+            _logger.exception("the history of %s could not be read", record.turn_id)
+            return None
 
     def _keep_missed(self, session: EvidenceSession) -> None:
         """Keep the evidence of turns that came while it could not be had."""

@@ -17,16 +17,16 @@ def first_keys(exchange: Exchange) -> list[bytes]:
     and of the answer, which a turn that has come before this one may show.
     """
     chain = exchange.whole_chain
-    named = exchange.previous_response_id
+    named = exchange.previous
     return list(
         dict.fromkeys(
             [
-                *([exchange.id_key(named)] if named is not None else []),
+                *([named.key] if named is not None else []),
                 *chain[-1:0:-1][:2],
                 *(opening.key for opening in exchange.openings),
-                *(exchange.id_key(generated) for _, generated in exchange.generated_ids),
+                *(key for _, key in exchange.generated_ids),
                 *exchange.answered_keys(chain),
-                *(exchange.id_key(generated) for generated in exchange.answer_ids),
+                *(own.key for own in exchange.answer_ids),
             ]
         )
     )
@@ -37,6 +37,6 @@ def dialogue_keys(exchange: Exchange) -> list[bytes]:
 
     Who looks for the conversations of both at once has to do it one after the other.
     """
-    named = exchange.previous_response_id
-    own = [exchange.id_key(generated) for generated in exchange.answer_ids[:_MOST_OWN_IDS]]
-    return own + ([exchange.id_key(named)] if named is not None else exchange.whole_chain[1:2])
+    named = exchange.previous
+    own = [own.key for own in exchange.answer_ids[:_MOST_OWN_IDS]]
+    return own + ([named.key] if named is not None else exchange.whole_chain[1:2])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
-from otel_convlog.identity.exchange import is_generated
 from otel_convlog.identity.search import Finding
 
 if TYPE_CHECKING:
@@ -18,11 +17,11 @@ def find(search: Search) -> Finding | None:
     """Find the turn whose answer has the id that the request names."""
     if search.parent is not None:
         return Finding(search.parent, search.parent.turn_id)
-    named = search.exchange.previous_response_id
-    if named is None or not is_generated(named):  # a server that counts, resp_1, has one for every user
+    named = search.exchange.previous
+    if named is None or not named.generated:  # a server that counts, resp_1, has one for every user
         return None
     # Another turn that names the same answer, which itself is not known.
-    matches = search.matches(search.exchange.id_key(named))
+    matches = search.matches(named.key)
     if any(match.kind is Kind.ID for match in matches):
         return None
     sibling = search.best(matches, Kind.SEEN)

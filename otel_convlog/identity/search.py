@@ -78,17 +78,17 @@ class Search:
 
     def _named_parent(self) -> KnownTurn | None:
         """Return the turn whose answer the request names as the one before it."""
-        named = self.exchange.previous_response_id
+        named = self.exchange.previous
         if named is None:
             return None
-        return self.best(of_one_conversation(self.matches(self.exchange.id_key(named)), Kind.ID), Kind.ID)
+        return self.best(of_one_conversation(self.matches(named.key), Kind.ID), Kind.ID)
 
     def _chain(self) -> list[bytes]:
         """Return the keys of the request's first messages; with all that stands before them, as far as it is known."""
         if self.parent is not None:
             return self.exchange.chain(self.parent.chain)
-        if self.exchange.previous_response_id is not None:
-            return self.exchange.chain(self.exchange.id_key(self.exchange.previous_response_id))
+        if self.exchange.previous is not None:
+            return self.exchange.chain(self.exchange.previous.key)
         return self.exchange.whole_chain
 
     def _find_deepest(self) -> Beginning | None:

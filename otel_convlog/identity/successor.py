@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from otel_convlog.identity.evidence import Kind
-from otel_convlog.identity.exchange import is_generated
 from otel_convlog.identity.search import Finding
 from otel_convlog.times import earlier
 
@@ -32,7 +31,7 @@ def find(search: Search, started_at: str) -> Finding | None:
     earliest = earlier(started_at, _CLOCK_DIFFERENCE)
     exchange = search.exchange
     shared = sum(said.size for said in exchange.messages) + min((said.size for said, _ in exchange.answers), default=0)
-    ids = {exchange.id_key(generated): is_generated(generated) for generated in exchange.answer_ids}
+    ids = dict(exchange.answer_ids)
     for key, matches in search.matches_of([*exchange.answered_keys(search.chain), *ids]).items():
         certain = shared >= _ENOUGH or ids.get(key, False)
         later = search.best(

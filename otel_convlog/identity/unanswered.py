@@ -26,7 +26,7 @@ _ENOUGH_ALIKE = 24  # the same where the system prompt is the same too
 def find(search: Search) -> Finding | None:
     """Find the turn without an answer whose whole request is how this one begins."""
     exchange = search.exchange
-    if exchange.previous_response_id is not None:
+    if exchange.previous is not None:
         return None
     for opening in exchange.openings[::-1]:
         asked = [match for match in search.matches(opening.key) if match.kind is Kind.REQUESTED]

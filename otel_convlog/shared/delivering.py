@@ -161,7 +161,7 @@ class Deliverer:
         objects = self._store()
         names = [turn_object(turn.turn_id, turn.started_at, turn.body) for turn in batch]
         wait_for_objects = objects.put_turns((name, turn.body) for name, turn in zip(names, batch, strict=True))
-        new = [NewTurn(turn.value, name, len(turn.body)) for name, turn in zip(names, batch, strict=True)]
+        new = [NewTurn(turn.value, name, len(turn.body), turn.seal) for name, turn in zip(names, batch, strict=True)]
         kept = keep(self._database, grouping, new, wait_before=wait_for_objects)
         self._spool.done(batch)
         self._delivered += kept.new

@@ -39,12 +39,13 @@ _KINDS = {int(kind): kind for kind in Kind}
 
 
 class WrittenTurn(NamedTuple):
-    """A turn that the database has, and where."""
+    """A turn that the database has, where, and what is compared of it where its object does not tell that."""
 
     known: KnownTurn
     scope: str
     object: str
     file: str
+    seal: str | None
 
 
 class NewEvidence(NamedTuple):
@@ -105,7 +106,7 @@ class BatchEvidence:
                 (sorted(set(slots)),),
             )
             written = connection.execute(
-                f"SELECT {_COLUMNS}, scope, object, file FROM convlog_turns WHERE turn_id = ANY(%s)",  # noqa: S608  our own names
+                f"SELECT {_COLUMNS}, scope, object, file, seal FROM convlog_turns WHERE turn_id = ANY(%s)",  # noqa: S608  our own names
                 (texts(turn_ids),),
                 binary=True,
             )
@@ -114,9 +115,9 @@ class BatchEvidence:
                 "SELECT nextval('convlog_numbers') FROM generate_series(1, %s)", (len(turn_ids),)
             )
         self._database.round_trips += 1
-        for *known, scope, name, file in written.fetchall():
+        for *known, scope, name, file, seal in written.fetchall():
             turn = KnownTurn._make(known)
-            self.written[turn.turn_id] = WrittenTurn(turn, scope, name, file)
+            self.written[turn.turn_id] = WrittenTurn(turn, scope, name, file, seal)
         self._take(wanted, matches.fetchall())
         self._numbers = [row[0] for row in numbers.fetchall()][::-1]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otel_convlog.identity.evidence import KnownTurn
 from otel_convlog.identity.grouping import Grouping, Question, question_of, remember
 from otel_convlog.identity.lookups import dialogue_keys, first_keys
+from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import rows_into, text
 from otel_convlog.shared.evidence import BatchEvidence, packed_keys, slot_of
 from otel_convlog.store.document import turn_of
@@ -61,6 +62,7 @@ _TURNS = {
     "continued": "bool",
     "keys": "bytea",
     "slots": "bytea",
+    "seal": "text",
     **_FACTS,
 }
 _EVIDENCE = {"key": "bytea", "number": "bigint", "kind": "smallint"}
@@ -101,11 +103,19 @@ _ADD_TO_FILES = """
 
 
 class NewTurn(NamedTuple):
-    """A turn that is to be kept: its JSON, the name of its object, and how many bytes that has."""
+    """A turn that is to be kept.
+
+    Attributes:
+        value: Its JSON.
+        object: The name of its object.
+        size: How many bytes that has.
+        seal: What is compared of it, where its JSON does not tell that: `otel_convlog.identity.seal`.
+    """
 
     value: dict[str, Json]
     object: str
     size: int
+    seal: str | None = None
 
 
 class Kept(NamedTuple):
@@ -175,7 +185,8 @@ def keep(
                 if not as_they_say:
                     continue
                 evidence.forget(before.known)
-            rows.append(_identified(one, grouping, evidence, as_they_say=as_they_say))
+            asking = _asked_with(one, before.seal) if before is not None else one
+            rows.append(_identified(asking, grouping, evidence, as_they_say=as_they_say))
         _write(connection, evidence, rows, () if as_they_say else replaced)
         database.round_trips += 1
     return Kept(len(rows), [before.object for before, _ in replaced])
@@ -227,7 +238,16 @@ def _started_at(new: NewTurn) -> str:
 
 def _asked(new: NewTurn, grouping: Grouping) -> _Asked:
     turn = turn_of(new.value)
-    return _Asked(new, turn, None if grouping.name == "seed" else question_of(turn))
+    if grouping.name == "seed":
+        return _Asked(new, turn, None)
+    return _Asked(new, turn, question_of(turn, unseal(new.seal) if new.seal is not None else None))
+
+
+def _asked_with(asked: _Asked, seal: str | None) -> _Asked:
+    """Return a turn that is kept anew with what is compared of it, where its object did not tell that before."""
+    if seal is None:
+        return asked
+    return asked._replace(new=asked.new._replace(seal=seal), question=question_of(asked.turn, unseal(seal)))
 
 
 def _slots(asked: _Asked) -> list[int]:
@@ -239,7 +259,7 @@ def _identified(asked: _Asked, grouping: Grouping, evidence: BatchEvidence, *, a
     if asked.question is None:
         evidence.add(_unread(asked.turn), [])
     elif as_they_say:
-        remember(record, identity, evidence)
+        remember(asked.question, identity, evidence)
     else:
         identity = grouping.answer(asked.question, evidence)
     return _Row(asked, identity, file_of(record.started_at, identity.conversation_id), describe(asked.new.value))
@@ -338,6 +358,7 @@ def _turn_row(row: _Row, evidence: BatchEvidence) -> tuple[object, ...]:
         turn.continued,
         packed_keys(keys),
         b"".join(slot.to_bytes(_SLOT_BYTES, "big") for slot in _slots(row.asked)),
+        row.asked.new.seal,
         *_facts(row.entry),
     )
 

@@ -100,6 +100,8 @@ _STEPS = (
         value TEXT NOT NULL
     )
     """,
+    # What is compared of a turn whose object does not tell it; none any more once that is too old.
+    "ALTER TABLE convlog_turns ADD COLUMN seal TEXT",
 )
 VERSION = len(_STEPS)
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.grouping import question_of
+from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversation
 from otel_convlog.shared.keeping import file_of, file_row, identity_row, slots_of, write_files
@@ -24,7 +25,7 @@ from otel_convlog.store.document import turn_of
 from otel_convlog.store.entries import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from otel_convlog.identity.grouping import Grouping
     from otel_convlog.record import Identity
@@ -54,14 +55,12 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
     """
     with database.transaction() as connection:
         turns = turns_of_conversation(connection, conversation_id)
-        slots = {
-            slot
-            for (packed,) in connection.execute(
-                "SELECT slots FROM convlog_turns WHERE number = ANY(%s)", ([turn.number for turn in turns],)
-            )
-            for slot in slots_of(packed)
-        }
-    settled = _settled(turns, objects, grouping)
+        rows = connection.execute(
+            "SELECT number, slots, seal FROM convlog_turns WHERE number = ANY(%s)", ([turn.number for turn in turns],)
+        ).fetchall()
+    slots = {slot for _, packed, _ in rows for slot in slots_of(packed)}
+    seals: dict[int, str] = {number: seal for number, _, seal in rows if seal is not None}
+    settled = _settled(turns, seals, objects, grouping)
     if settled is None:
         with database.transaction() as connection:
             connection.execute(
@@ -145,7 +144,9 @@ def make_one(  # noqa: PLR0913  what there is to do it with
     return True
 
 
-def _settled(turns: Sequence[DocumentTurn], objects: Objects, grouping: Grouping) -> list[_Settled] | None:
+def _settled(
+    turns: Sequence[DocumentTurn], seals: Mapping[int, str], objects: Objects, grouping: Grouping
+) -> list[_Settled] | None:
     """Find the conversation of each turn anew, from those before it alone; None where one of them is gone."""
     found: list[_Settled] = []
     with TemporaryDirectory(prefix="convlog-") as folder, closing(ConversationStore(Path(folder))) as store:
@@ -153,7 +154,8 @@ def _settled(turns: Sequence[DocumentTurn], objects: Objects, grouping: Grouping
             if body is None:
                 return None
             value = turn_value(body)
-            question = question_of(turn_of(value))
+            seal = seals.get(turn.number)
+            question = question_of(turn_of(value), unseal(seal) if seal is not None else None)
             identity = turn.identity
             if question is not None:
                 with store.evidence.session() as session:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.integrity.mending import repair_log
 from otel_convlog.jsontext import from_any_json
+from otel_convlog.shared.spooled_seal import without_seal
 from otel_convlog.store import commit
 from otel_convlog.store.access import OWNER, make_folder
 from otel_convlog.store.catalog import Catalog
@@ -42,6 +43,7 @@ class SpooledTurn(NamedTuple):
 
     Attributes:
         value: Its JSON; `body` is its bytes.
+        seal: What is compared of it, where its JSON does not tell that.
         path: The file that it stands in, `inode` which one that is, and `end` where the turn ends in it.
     """
 
@@ -49,6 +51,7 @@ class SpooledTurn(NamedTuple):
     started_at: str
     value: dict[str, Json]
     body: bytes
+    seal: str | None
     path: Path
     inode: int
     end: int
@@ -142,7 +145,8 @@ class Spool:
                     if isinstance(value, dict):
                         turn_id, started_at = str(value.get("turn_id", "")), str(value.get("started_at", ""))
                         end = offset + len(body)
-                        yield SpooledTurn(turn_id, started_at, value, body, path, file.stamp.inode, end)
+                        lean, seal = without_seal(value, body)
+                        yield SpooledTurn(turn_id, started_at, value, lean, seal, path, file.stamp.inode, end)
         except FileNotFoundError:
             self._delivered.pop(path, None)
         except (OSError, ValueError) as error:

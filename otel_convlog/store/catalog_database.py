@@ -99,7 +99,8 @@ def _use_wal(connection: sqlite3.Connection, deadline: float) -> None:
     """Switch to a write-ahead log. Where another process is just doing that, SQLite refuses without waiting."""
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal":
+                return
         except sqlite3.OperationalError:
             if monotonic() > deadline:
                 raise

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from otel_convlog.identity.grouping import remember
+from otel_convlog.identity.grouping import question_of, remember
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.store import commit, document
 from otel_convlog.store.catalog import Catalog
@@ -262,16 +262,18 @@ def _remember(evidence: Evidence, value: dict[str, Json], conversation_id: str) 
         Whether the evidence could be had.
     """
     turn = document.turn_of(value)
-    if not (turn.record.turn_id and turn.record.request_is_whole):
+    try:
+        question = question_of(turn)
+    except Exception:
+        _logger.exception("the history of %s could not be read", turn.record.turn_id)
+        return True
+    if question is None:
         return True
     had = False
     with evidence.session() as session:
         if session is not None:
             had = True
-            try:
-                remember(turn.record, replace(turn.identity, conversation_id=conversation_id), session)
-            except Exception:
-                _logger.exception("the history of %s could not be read", turn.record.turn_id)
+            remember(question, replace(turn.identity, conversation_id=conversation_id), session)
     return had
 
 

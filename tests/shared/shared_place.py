@@ -7,22 +7,27 @@ import threading
 import time
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import psycopg
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from simulated_clients import chat_stream
 
+import otel_convlog
 from otel_convlog import ConversationSpanExporter, attach_client_response, finalize_turn, start_turn
 from otel_convlog.identity.grouping import Grouping
 from otel_convlog.settings import Settings
 from otel_convlog.shared.database import Database
 from otel_convlog.shared.delivering import Deliverer
 from otel_convlog.shared.documents import DocumentMaker
+from otel_convlog.shared.launching import Launcher
 from otel_convlog.shared.mirror import Mirror
 from otel_convlog.shared.objects import Objects
 from otel_convlog.shared.settling import make_one
+from otel_convlog.shared.shared_key import share_key
 from otel_convlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
@@ -44,13 +49,13 @@ class Machine:
             **options,
         }
         self.settings = Settings.resolve(**self.keywords)
-        # It writes into the spool and starts nobody: the test says when what is delivered.
-        self._exporter = ConversationSpanExporter(**{**options, "directory": self.settings.directory, "catalog": ""})
+        self._exporter = ConversationSpanExporter(**self.keywords)
         self.deliverer = Deliverer(self.settings)
 
     def write(self, *spans: ReadableSpan) -> None:
-        """Write turns into the spool."""
-        self._exporter.export(spans)
+        """Write turns into the spool, and start nobody: the test says when what is delivered."""
+        with patch.object(Launcher, "begin"):
+            self._exporter.export(spans)
 
     def deliver(self) -> int:
         """Deliver all that is in the spool; return how many turns that were."""
@@ -133,8 +138,10 @@ class Place:
         return found
 
     def written_by_one_machine(self, *spans: ReadableSpan, **options: Any) -> dict[str, bytes]:
-        """What a single machine makes of turns that reach it one by one."""
+        """What a single machine makes of turns that reach it one by one, with the key of all."""
         directory = self.folder / "one-machine"
+        with closing(Database(self.database)) as database:
+            share_key(database, directory)
         exporter = ConversationSpanExporter(directory=directory, catalog="", **options)
         for span in spans:
             exporter.export([span])
@@ -159,7 +166,7 @@ def dialogue(name: str, turns: int, **options: Any) -> list[ReadableSpan]:
     Args:
         name: What tells it from others.
         turns: How many.
-        options: More of what `start_turn` is given.
+        options: More of what `turn_span` is given.
     """
     messages: list[dict[str, str]] = []
     spans: list[ReadableSpan] = []
@@ -171,18 +178,23 @@ def dialogue(name: str, turns: int, **options: Any) -> list[ReadableSpan]:
     return spans
 
 
-def turn_span(request: dict[str, Any], answer: dict[str, str] | None, **options: Any) -> ReadableSpan:
-    """The span of one turn."""
+def turn_span(
+    request: dict[str, Any], answer: dict[str, str] | None, *, stream: bool = False, **options: Any
+) -> ReadableSpan:
+    """The span of one turn, whose answer stands in the events of a stream alone, if it is one."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    arguments = {"route": "chat", "client_model": "test", "backend": "test", "stream": False, **options}
+    arguments = {"route": "chat", "client_model": "test", "backend": "test", "stream": stream, **options}
     before = trace._TRACER_PROVIDER
     trace._TRACER_PROVIDER = provider
     try:
         turn = start_turn(client_request=json.loads(json.dumps(request)), **arguments)
     finally:
         trace._TRACER_PROVIDER = before
-    if answer is not None:
+    if answer is not None and stream:
+        for name, *arguments_of_call in chat_stream(answer["content"], upstream=False):
+            getattr(otel_convlog, name)(turn, *arguments_of_call)
+    elif answer is not None:
         attach_client_response(turn, {"choices": [{"message": answer}]})
     finalize_turn(turn, duration_ms=1.0)
     (span,) = exporter.get_finished_spans()

@@ -5,12 +5,14 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from shared_place import dialogue, interleaved, turn_span, with_attributes
 
+from otel_convlog import ConversationSpanExporter
+from otel_convlog.identity import identifier
 from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.shared.database import Database
 from otel_convlog.shared.documents import DocumentMaker
@@ -296,15 +298,76 @@ def test_one_process_delivers_the_turns_of_a_spool(tmp_path: Path) -> None:
         assert third
 
 
-def test_without_content_what_a_request_names_still_joins_turns_of_all_machines(place: Place) -> None:
-    machines = [place.machine(f"spool-{number}", content="metadata") for number in range(2)]
+def leaner(content: str) -> dict[str, Any]:
+    """A setting by which what is written does not tell how a turn's dialogue goes."""
+    return {"stream_events": "none"} if content == "full" else {"content": content}
+
+
+@pytest.mark.parametrize("content", ["metadata", "none", "full"])
+def test_without_words_dialogues_are_those_of_one_machine_all_the_same(place: Place, content: str) -> None:
+    options = leaner(content)
+    machines = [place.machine(f"spool-{number}", **options) for number in range(3)]
     for machine in machines:
         machine.deliver()  # which gives them the key
-    for machine, span in zip(machines, dialogue("one", 2), strict=True):
-        machine.write(turn_span({"conversation_id": "chat-1", "messages": [{"role": "user", "content": "hi"}]}, None))
-        machine.write(span)
+    spans = interleaved([dialogue(f"dialogue {number}", 4, stream=True) for number in range(12)])
+    for number, span in enumerate(spans):
+        machines[number % 3].write(span)
+        machines[number % 3].deliver()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans, **options)
+    assert len(place.documents()) == 12
+    if content != "full":
+        assert b"which is no other" not in b"".join(place.documents().values())
+
+
+@pytest.mark.parametrize("content", ["metadata", "full"])
+@pytest.mark.parametrize("order", [(1, 0, 2, 3), (3, 2, 1, 0), (2, 3, 0, 1)])
+def test_without_words_too_the_order_in_which_turns_come_changes_nothing(
+    place: Place, order: tuple[int, ...], content: str
+) -> None:
+    options = leaner(content)
+    spans = dialogue("one", 4, stream=True)
+    machines = [place.machine(f"spool-{number}", **options) for number in order]
+    for machine in machines:
+        machine.deliver()
+    for machine, number in zip(machines, order, strict=True):
+        machine.write(spans[number])
         machine.deliver()
     place.make_documents()
-    conversations = place.rows("SELECT conversation_id, turn_count FROM convlog_files ORDER BY turn_count DESC")
-    assert conversations[0][1] == 2
-    assert b"hi" not in b"".join(place.documents().values())
+    assert place.documents() == place.written_by_one_machine(*spans, **options)
+
+
+def test_without_words_a_proxy_need_not_know_that_its_log_is_delivered(place: Place) -> None:
+    machines = [place.machine(f"spool-{number}", content="metadata") for number in range(2)]
+    spans = dialogue("one", 4)
+    for machine in machines:
+        machine.deliver()
+    for number, span in enumerate(spans):
+        machine = machines[number % 2]
+        exporter = ConversationSpanExporter(directory=machine.settings.directory, catalog="", content="metadata")
+        exporter.export([span])
+        exporter.shutdown()
+        machine.deliver()
+    place.make_documents()
+    assert place.documents() == place.written_by_one_machine(*spans, content="metadata")
+
+
+def test_what_is_compared_of_a_turn_is_kept_as_long_as_its_evidence(place: Place) -> None:
+    machine = place.machine(content="metadata", evidence_days=0)
+    machine.deliver()
+    machine.write(*dialogue("one", 2))
+    machine.deliver()
+    assert place.rows("SELECT count(*) FROM convlog_turns WHERE seal IS NOT NULL") == [(2,)]
+    with closing(Database(place.database)) as database:
+        Expiry(database, days=0).expire_some(at_once=True)
+    assert place.rows("SELECT count(*) FROM convlog_turns WHERE seal IS NOT NULL") == [(0,)]
+
+
+def test_a_turn_of_which_it_cannot_be_read_what_is_compared_is_delivered_as_it_says(place: Place) -> None:
+    machine = place.machine(content="metadata")
+    machine.deliver()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identifier, "seal", lambda _: "of another release")
+        machine.write(*dialogue("one", 2))
+    assert machine.deliver() == 2
+    assert place.rows("SELECT DISTINCT turn_count FROM convlog_files") == [(2,)]

@@ -121,6 +121,20 @@ def _forgotten(place: Place, words: str) -> None:
     assert there == set(names)
 
 
+def test_turns_without_words_are_still_continued_when_they_have_been_moved(place: Place) -> None:
+    machine = place.machine(content="metadata")
+    machine.deliver()
+    one, other = dialogue("one", 3), dialogue("other", 1)
+    machine.write(*other, *one[:2])
+    machine.deliver()
+    place.make_documents()
+    of_one, of_other = ids(place)
+    run(place, "merge", of_other, of_one)
+    machine.write(one[2])
+    machine.deliver()
+    assert place.rows("SELECT turn_count FROM convlog_files") == [(4,)]
+
+
 def test_conversations_are_merged_and_split(place: Place, spans: list[ReadableSpan]) -> None:
     first, second, third = ids(place)
     run(place, "merge", first, second)

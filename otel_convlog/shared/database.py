@@ -72,6 +72,7 @@ class Database:
                 autocommit=True,
             )
             try:
+                _prepare_nothing_for_a_pooler(connection)
                 migrate(connection)
                 connection.isolation_level = IsolationLevel.READ_COMMITTED
             except BaseException:
@@ -79,6 +80,13 @@ class Database:
                 raise
             self._connection = connection
         return self._connection
+
+
+def _prepare_nothing_for_a_pooler(connection: Connection) -> None:
+    """Prepare no statements where a pooler gives each transaction another of its connections, which has others."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is None or row[0] != connection.info.backend_pid:
+        connection.prepare_threshold = None
 
 
 def rows_into(  # noqa: PLR0913  as a statement has them

@@ -303,8 +303,12 @@ def _write(
         for before, asked in replaced:
             facts = ", ".join(f"{name} = %s" for name in _FACTS)
             cursor.execute(
-                f"UPDATE convlog_turns SET object = %s, size = %s, in_document = FALSE, {facts} WHERE number = %s",  # noqa: S608  our own names
-                (asked.new.object, asked.new.size, *_facts(describe(asked.new.value)), before.known.number),
+                f"UPDATE convlog_turns SET object = %s, size = %s, seal = %s, in_document = FALSE, {facts}"  # noqa: S608  our own names
+                " WHERE number = %s",
+                (
+                    *(asked.new.object, asked.new.size, asked.new.seal),
+                    *(*_facts(describe(asked.new.value)), before.known.number),
+                ),
             )
             cursor.execute(
                 "UPDATE convlog_files SET pending = TRUE, rebuild = TRUE, touched = now(),"

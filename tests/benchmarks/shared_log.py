@@ -29,6 +29,7 @@ from otel_convlog.settings import Settings
 from otel_convlog.shared.delivering import Deliverer
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
     from multiprocessing.synchronize import Barrier
 
 _TURNS_OF_DIALOGUE = 5
@@ -44,15 +45,17 @@ class Cost(NamedTuple):
     cpu_s: float  # of who delivers them
     round_trips: int
     rows: int
-    log_bytes: int  # that the database has written ahead
     object_bytes: int
+    log_bytes: int  # that the database has written ahead: of what was changed,
+    page_bytes: int  # and of pages that are written whole, the first time that they change after a checkpoint
 
     def line(self) -> str:
         """Return it by turn."""
         count = self.turns
         return (
             f"{1e6 * self.cpu_s / count:7,.0f} µs   {self.round_trips / count:6.4f}   {self.rows / count:5.1f}"
-            f"   {self.log_bytes / count:7,.0f}   {self.object_bytes / count:9,.0f}   {count / self.seconds:7,.0f}"
+            f"   {self.log_bytes / count:7,.0f}   {self.page_bytes / count:8,.0f}   {self.object_bytes / count:9,.0f}"
+            f"   {count / self.seconds:7,.0f}"
         )
 
 
@@ -65,20 +68,24 @@ def main() -> None:
         place = Path(folder)
         spools = {size: _filled(place / f"full-{size}", options.turns, size) for size in (1_500, 45_000)}
         few, many = server.database("few"), server.database("many")
+        for url in (few, many):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("CREATE EXTENSION pg_walinspect")
         _deliver(place, few, "warm-up", _filled(place / "warm-up", 50, 1_500))
         _deliver(place, many, "warm-up", place / "warm-up")
         _fill(many, options.rows)
         print(f"{_bytes_of_turn(many):,.0f} bytes of the database for each turn, with its evidence and all indexes")
-        print("one process, by turn:       processor   round trips   rows   log bytes   object bytes   turns/s")
+        print("one process, by turn:  processor   round trips   rows   log bytes   of pages   object bytes   turns/s")
         for size, spool in spools.items():
             for url, rows in ((few, 0), (many, options.rows)):
                 print(f"{size:>7,} bytes, {rows:>10,} rows  {_deliver(place, url, f'{size}-{rows}', spool).line()}")
         alone = 0.0
         for count in _PROCESSES:
             each = [_filled(place / f"{count}-{number}", options.turns // 2, 1_500) for number in range(count)]
-            a_second = _together(place, many, each)
+            cost = _together(place, many, each)
+            a_second = cost.turns / cost.seconds
             alone = alone or a_second
-            print(f"{count} processes: {a_second:7,.0f} turns a second, {a_second / alone:4.2f} times one")
+            print(f"{count:>11} processes at once  {cost.line()}, {a_second / alone:4.2f} times one")
 
 
 def _filled(spool: Path, turns: int, size: int) -> Path:
@@ -142,22 +149,39 @@ def _deliver(place: Path, url: str, name: str, spool: Path) -> Cost:
             turns += delivered
         seconds, cpu_s = time.perf_counter() - started, _cpu_s() - cpu
         after = _counts(connection)
+        log_bytes, page_bytes = _log(connection, before.log_position, after.log_position)
     round_trips = deliverer._database.round_trips
     deliverer.close()
     shutil.rmtree(copy)
-    rows, log_bytes, object_bytes = (now - then for now, then in zip(after, before, strict=True))
-    return Cost(turns, seconds, cpu_s, round_trips, rows, log_bytes, object_bytes)
+    rows, object_bytes = after.rows - before.rows, after.object_bytes - before.object_bytes
+    return Cost(turns, seconds, cpu_s, round_trips, rows, object_bytes, log_bytes, page_bytes)
 
 
-def _counts(connection: psycopg.Connection) -> tuple[int, int, int]:
+class _Counts(NamedTuple):
+    rows: int
+    object_bytes: int
+    log_position: str
+
+
+def _counts(connection: psycopg.Connection) -> _Counts:
     row = connection.execute(
         "SELECT (SELECT count(*) FROM convlog_turns WHERE number > 0) +"
         " (SELECT count(*) FROM convlog_evidence WHERE number > 0) + (SELECT count(*) FROM convlog_files)"
-        " + (SELECT count(*) FROM convlog_slots), pg_current_wal_lsn() - '0/0',"
-        " (SELECT coalesce(sum(size), 0) FROM convlog_turns WHERE number > 0)"
+        " + (SELECT count(*) FROM convlog_slots),"
+        " (SELECT coalesce(sum(size), 0)::bigint FROM convlog_turns WHERE number > 0), pg_current_wal_lsn()::text"
     ).fetchone()
     assert row is not None
-    return int(row[0]), int(row[1]), int(row[2])
+    return _Counts(*row)
+
+
+def _log(connection: psycopg.Connection, start: str, end: str) -> tuple[int, int]:
+    """Return how many bytes the log has between two positions: of what was changed, and of whole pages."""
+    row = connection.execute(
+        "SELECT sum(record_size)::bigint, sum(fpi_size)::bigint FROM pg_get_wal_stats(%s::pg_lsn, %s::pg_lsn)",
+        (start, end),
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
 
 
 def _cpu_s() -> float:
@@ -165,33 +189,48 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _together(place: Path, url: str, spools: list[Path]) -> float:
-    """Deliver several spools at once, each by a process of its own; return how many turns that are a second."""
+def _together(place: Path, url: str, spools: list[Path]) -> Cost:
+    """Deliver several spools at once, each by a process of its own."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(len(spools) + 1)
-    processes = [context.Process(target=_one, args=(place, url, spool, barrier)) for spool in spools]
+    barrier, used = context.Barrier(len(spools) + 1), context.SimpleQueue()
+    processes = [context.Process(target=_one, args=(place, url, spool, barrier, used)) for spool in spools]
     for process in processes:
         process.start()
     with psycopg.connect(url, autocommit=True) as connection:
-        before = connection.execute("SELECT count(*) FROM convlog_turns WHERE number > 0").fetchone()
+        barrier.wait()
+        before = _counts(connection)
         barrier.wait()
         started = time.perf_counter()
         barrier.wait()
         seconds = time.perf_counter() - started
-        after = connection.execute("SELECT count(*) FROM convlog_turns WHERE number > 0").fetchone()
+        after = _counts(connection)
+        log_bytes, page_bytes = _log(connection, before.log_position, after.log_position)
+    each = [used.get() for _ in processes]
     for process in processes:
         process.join()
-    assert before is not None
-    assert after is not None
-    return float((after[0] - before[0]) / seconds)
+    return Cost(
+        turns=sum(turns for turns, *_ in each),
+        seconds=seconds,
+        cpu_s=sum(cpu_s for _, cpu_s, _ in each),
+        round_trips=sum(round_trips for *_, round_trips in each),
+        rows=after.rows - before.rows,
+        object_bytes=after.object_bytes - before.object_bytes,
+        log_bytes=log_bytes,
+        page_bytes=page_bytes,
+    )
 
 
-def _one(place: Path, url: str, spool: Path, barrier: Barrier) -> None:
+def _one(place: Path, url: str, spool: Path, barrier: Barrier, used: SimpleQueue[tuple[int, float, int]]) -> None:
     deliverer = Deliverer(Settings.resolve(directory=str(place / "stores" / "together"), catalog=url, spool=spool))
-    barrier.wait()
-    while deliverer.deliver_some():
+    with deliverer._database.transaction():
         pass
+    barrier.wait()  # all are connected
     barrier.wait()
+    turns, cpu, round_trips = 0, _cpu_s(), deliverer._database.round_trips
+    while delivered := deliverer.deliver_some():
+        turns += delivered
+    barrier.wait()
+    used.put((turns, _cpu_s() - cpu, deliverer._database.round_trips - round_trips))
     deliverer.close()
 
 

@@ -1,4 +1,4 @@
-"""Real servers, in folders of their own: PostgreSQL from the system's packages, S3 from moto."""
+"""Real servers, in folders of their own: PostgreSQL and PgBouncer from the system's packages, S3 from moto."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +112,38 @@ def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def pooler(database: str) -> Iterator[str]:
+    """Run PgBouncer before a database, with another connection for each transaction; yield the database's URL there."""
+    server = conninfo_to_dict(database)
+    name, port = server["dbname"], free_port()
+    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    with TemporaryDirectory(prefix="convlog-pooler-") as folder:
+        settings = Path(folder) / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n{name} = host={server['host']} port={server['port']} dbname={name} user={server['user']}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+            "pool_mode = transaction\ndefault_pool_size = 4\nserver_round_robin = 1\n"
+        )
+        if user is not None:
+            shutil.chown(folder, user)
+        command = [str(shutil.which("pgbouncer")), str(settings)]
+        with subprocess.Popen(command, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                url = f"postgresql://convlog@127.0.0.1:{port}/{name}"
+                deadline = time.monotonic() + _START_S
+                while True:
+                    assert process.poll() is None
+                    with suppress(psycopg.OperationalError):
+                        psycopg.connect(url, connect_timeout=2).close()
+                        break
+                    assert time.monotonic() < deadline
+                    time.sleep(0.05)
+                yield url
+            finally:
+                process.terminate()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog.store import ConversationStore, list_conversations, render
+from otel_convlog.store.layout import matching
 from otel_convlog.store.locked_file import LockedFile, locked_file
 
 if TYPE_CHECKING:
@@ -178,3 +180,23 @@ def test_the_exporter_applies_its_settings_beside_the_writing(tmp_path: Path, no
     while old.parent.exists() and time.monotonic() < deadline:  # no glob meanwhile, which fails where a folder goes
         time.sleep(0.01)
     assert _names(tmp_path) == ["new"]
+
+
+def test_a_folder_that_is_removed_meanwhile_is_no_error(tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for day in range(1, 10):
+                (tmp_path / f"2026-01-0{day}").mkdir()
+            for day in range(1, 10):
+                (tmp_path / f"2026-01-0{day}").rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        others = pool.submit(come_and_go)
+        try:
+            for _ in range(2_000):
+                assert matching(tmp_path, "????-??-??/*.json") == []
+        finally:
+            ended.set()
+        others.result()

@@ -18,7 +18,7 @@ from otel_convlog.jsontext import from_any_json, to_indented_json
 from otel_convlog.store import document
 from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.catalog_database import FILE_NAME
-from otel_convlog.store.layout import conversation_path, is_conversation_file, is_day
+from otel_convlog.store.layout import conversation_path, is_conversation_file, is_day, matching
 from otel_convlog.store.locked_file import replacement_file
 from otel_convlog.store.reading import index_file, reindex
 from otel_convlog.store.regrouping import put_turns
@@ -67,7 +67,7 @@ def repair_log(directory: Path, on_progress: Callable[[int, int], object] | None
     Raises:
         OSError: A file could not be written; it is as it was, or kept beside.
     """
-    paths = sorted(directory.glob("*/*.json"))
+    paths = matching(directory, "*/*.json")
     for number, path in enumerate(paths):
         if on_progress is not None:
             on_progress(number, len(paths))
@@ -246,7 +246,7 @@ def _set_aside(path: Path) -> Mended:
 
 def _mend_catalog(directory: Path) -> Iterator[Mended]:
     path = directory / FILE_NAME
-    if any(catalog_problems(directory)) and any(directory.glob("*/*.json")):
+    if any(catalog_problems(directory)) and matching(directory, "*/*.json"):
         for suffix in ("", "-wal", "-shm"):
             path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
         yield Mended(path, "made anew from the files")

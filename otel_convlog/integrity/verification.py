@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from otel_convlog.integrity.catalog_checks import CatalogCheck, catalog_problems
 from otel_convlog.integrity.file_checks import CheckedFile, check_file
 from otel_convlog.integrity.problem import Problem
-from otel_convlog.store.layout import is_conversation_file, is_day
+from otel_convlog.store.layout import is_conversation_file, is_day, matching
 from otel_convlog.store.rewriting import kept_beside
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def verify_log(directory: Path, on_progress: Callable[[int, int], object] | None
         directory: The log's directory.
         on_progress: Told, before each file, how many have been looked at, of how many.
     """
-    paths = sorted(directory.glob("*/*.json"))
+    paths = matching(directory, "*/*.json")
     of_database = list(catalog_problems(directory))
     catalog = CatalogCheck(directory) if not of_database else None
     turn_ids: defaultdict[str, set[str]] = defaultdict(set)

@@ -17,6 +17,7 @@ from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.catalog_database import FILE_NAME
 from otel_convlog.store.directory_key import DirectoryKey
 from otel_convlog.store.evidence import forget_conversation, forget_turns
+from otel_convlog.store.layout import matching
 from otel_convlog.store.locked_file import shared_file
 from otel_convlog.store.reading import index_file
 from otel_convlog.store.rewriting import HEAD_BYTES, conversation_files, held, kept_beside, rewrite, told
@@ -138,13 +139,17 @@ def verify(directory: Path, target: Target, *, on_progress: Callable[[int, int],
         ids = _ids(directory, target.conversation_id)
         forms = {form for found in ids for form in _forms(f'"{found}"')}
         in_catalog = {found.encode("utf-8", "replace") for found in ids if len(found) >= _SHORTEST_IN_CATALOG}
-        left += [f"the name of {path}" for path in directory.rglob("*") if path.stem.partition(".json")[0] in ids]
+        left += [
+            f"the name of {path}" for path in matching(directory, "**/*") if path.stem.partition(".json")[0] in ids
+        ]
     elif (wanted := target.turn_id or target.text) is not None:
         forms = in_catalog = _forms(wanted)
         left += [
-            f"the name of {path}" for path in directory.rglob("*") if any(form in fsencode(path.name) for form in forms)
+            f"the name of {path}"
+            for path in matching(directory, "**/*")
+            if any(form in fsencode(path.name) for form in forms)
         ]
-    for path in told(sorted(directory.rglob("*")), on_progress):
+    for path in told(matching(directory, "**/*"), on_progress):
         wanted_there = in_catalog if path.name.startswith(FILE_NAME) else forms
         if wanted_there and path.is_file() and not path.is_symlink() and _holds(path, wanted_there):
             left.append(str(path))

@@ -55,6 +55,18 @@ def is_conversation_name(file: str) -> bool:
     return is_day(day) and name.endswith(".json") and not name.startswith(".") and not set(name) & set("/\\\0")
 
 
+def matching(directory: Path, pattern: str) -> list[Path]:
+    """Return the paths in a log that match, in order.
+
+    `Path.glob` before Python 3.13 takes a folder for an error that somebody removes meanwhile, as retention does.
+    """
+    while True:
+        try:
+            return sorted(directory.glob(pattern))
+        except FileNotFoundError:
+            continue
+
+
 def is_day(name: str) -> bool:
     """Say whether that is the name of a day's folder."""
     return _DAY.fullmatch(name) is not None

@@ -13,7 +13,7 @@ from otel_convlog.store import commit, document
 from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.entries import FileState, describe
 from otel_convlog.store.evidence import Evidence
-from otel_convlog.store.layout import is_conversation_file
+from otel_convlog.store.layout import is_conversation_file, matching
 from otel_convlog.store.locked_file import LockedFile, Stamp, shared_file
 from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
@@ -185,7 +185,7 @@ def reindex(
         known = catalog.known_files()
         present: set[str] = set()
         read: set[str] = set()
-        paths = sorted(directory.glob("*/*.json"))
+        paths = matching(directory, "*/*.json")
         for number, path in enumerate(paths):
             if on_progress is not None:
                 on_progress(number, len(paths))

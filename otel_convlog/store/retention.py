@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from otel_convlog.store import document
-from otel_convlog.store.layout import is_conversation_file
+from otel_convlog.store.layout import is_conversation_file, matching
 from otel_convlog.store.locked_file import locked_file_if_free
 from otel_convlog.times import format_datetime
 
@@ -78,7 +78,7 @@ def prune(directory: Path, catalog: Catalog, *, max_age_days: float | None, max_
 
 def _conversations(directory: Path) -> dict[str, _Conversation]:
     found: dict[str, _Conversation] = {}
-    for path in directory.glob("????-??-??/*.json"):
+    for path in matching(directory, "????-??-??/*.json"):
         if not is_conversation_file(path):
             continue
         try:
@@ -100,7 +100,7 @@ def _conversations(directory: Path) -> dict[str, _Conversation]:
 def _remove(directory: Path, conversation: _Conversation, catalog: Catalog) -> bool:
     """Remove a conversation's files; False where one of them is being written, or has been since it was looked at."""
     name = next(iter(conversation.sizes)).name
-    if set(directory.glob(f"????-??-??/{glob.escape(name)}")) != set(conversation.sizes):
+    if set(matching(directory, f"????-??-??/{glob.escape(name)}")) != set(conversation.sizes):
         return False  # it goes on in another day's file
     for path, size in sorted(conversation.sizes.items(), reverse=True):
         with locked_file_if_free(path) as file:

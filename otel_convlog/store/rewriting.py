@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from otel_convlog.jsontext import from_any_json, to_indented_json
 from otel_convlog.store import commit, document
-from otel_convlog.store.layout import is_conversation_file
+from otel_convlog.store.layout import is_conversation_file, matching
 from otel_convlog.store.locked_file import locked_file_if_free, replacement_file
 from otel_convlog.store.turn_bytes import turn_bytes, turns_start
 
@@ -44,7 +44,7 @@ def told(paths: Iterable[Path], on_progress: Callable[[int, int], None] | None) 
 
 def conversation_files(directory: Path) -> Iterator[Path]:
     """Yield the conversations' files."""
-    for path in sorted(directory.glob("????-??-??/*.json")):
+    for path in matching(directory, "????-??-??/*.json"):
         if is_conversation_file(path):
             yield path
 
@@ -52,7 +52,7 @@ def conversation_files(directory: Path) -> Iterator[Path]:
 def kept_beside(directory: Path) -> Iterator[Path]:
     """Yield what stands beside conversations: copies of damaged files, and what a crash has left of new ones."""
     for pattern in ("*.json.damaged-*", ".*.json.tmp", ".*.json.*.new"):
-        yield from sorted(directory.glob(f"????-??-??/{pattern}"))
+        yield from matching(directory, f"????-??-??/{pattern}")
 
 
 @contextmanager

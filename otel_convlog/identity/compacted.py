@@ -29,7 +29,6 @@ _TEXT_ALIKE = 64  # the same where the system prompt is the same too
 _TEXT_ALONE = 40  # the same of the only exchange that a window shows, and of an answer that counts beside others
 _SIZE_ALIKE = 32  # bytes of anything where the first message is the same too
 
-_MOST_BEFORE_SUMMARY = 4  # messages up to it: Cline keeps the task, and says that something was left out
 _SHORTEST_SUMMARY = 120  # bytes of the lines that must be the same
 
 
@@ -139,8 +138,8 @@ def _tells(search: Search, turn: KnownTurn, enough: int, *messages: Said) -> boo
 
 
 def _by_summary(search: Search) -> Finding | None:
-    for said in search.exchange.messages[:_MOST_BEFORE_SUMMARY]:
-        lines = {line_key(line): line.size for line in said.summary_lines}
+    for summary in search.exchange.summaries:
+        lines = {line_key(line): line.size for line in summary}
         if not lines:
             continue
         found = search.matches_of(list(lines))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_IDS = 16
 _MOST_OPENINGS = 8
+_MOST_BEFORE_SUMMARY = 4  # messages up to it: Cline keeps the task, and says that something was left out
 _MOST_SEEN = 128  # first messages of a request of which no turn is known
 
 _SIDES = (b"\0", b"\1")  # the other's and the assistant's
@@ -108,6 +109,16 @@ class Exchange:
     def is_opening(self) -> bool:
         """Whether the request shows nothing of an earlier turn: no answer, no tool's result, no answer's id."""
         return self.previous is None and not self.shows_answer
+
+    @property
+    def summaries(self) -> list[tuple[Line, ...]]:
+        """The lines of each of the first messages that stand for a history which the client has left out."""
+        return [said.summary_lines for said in self.messages[:_MOST_BEFORE_SUMMARY]]
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the request shows that there was an earlier turn."""
+        return not self.is_opening or any(self.summaries)
 
     @property
     def first_answer(self) -> int:

@@ -21,7 +21,6 @@ _LARGEST = 255  # no rule asks whether more bytes than that were said
 _MOST_WEIGHED = (
     16  # of the last messages: those of the exchanges that a rule weighs (`otel_convlog.identity.compacted`)
 )
-_MOST_BEFORE_SUMMARY = 4  # likewise
 _NOTHING = Told(0, 0, b"")
 
 
@@ -54,7 +53,7 @@ def seal(sealed: Sealed) -> str:
             "sizes": _text(bytes(_bounded(said.size for said in messages))),
             "told": [_bounded(said.told[:2]) for said in messages[-_MOST_WEIGHED:]],
             "first_answer_head": _text(first_answer.told.head) if first_answer else "",
-            "summaries": [_lines(said.summary_lines) for said in messages[:_MOST_BEFORE_SUMMARY]],
+            "summaries": [_lines(summary) for summary in exchange.summaries],
             "openings": [[_text(opening.key), *_bounded([opening.size])] for opening in exchange.openings],
             "system": _text(exchange.system),
             "generated_ids": [[position, _text(key)] for position, key in exchange.generated_ids],
@@ -103,7 +102,7 @@ def _unsealed(value: Any) -> Sealed:
             first_is_assistant is (at % 2 == 0),
             digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES],
             size,
-            Known(told[at], (), _read_lines(value["summaries"][at]) if at < _MOST_BEFORE_SUMMARY else ()),
+            Known(told[at], (), _read_lines(value["summaries"][at]) if at < len(value["summaries"]) else ()),
         )
         for at, size in enumerate(sizes)
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_convlog.jsontext import from_any_json
 from otel_convlog.record import Identity
 from otel_convlog.shared.away import AwayError, ChangedError
+from otel_convlog.shared.database import texts
 from otel_convlog.store import commit
 from otel_convlog.store.document import rendered_from, with_identity
 from otel_convlog.store.locked_file import locked_file
@@ -202,9 +203,10 @@ def turns_of_file(connection: Connection, file: str) -> list[DocumentTurn]:
     return _turns(connection, "file = %s", file)
 
 
-def turns_of_conversation(connection: Connection, conversation_id: str) -> list[DocumentTurn]:
-    """Return the turns of a conversation, in the order in which they began."""
-    return _turns(connection, "file IN (SELECT file FROM convlog_files WHERE conversation_id = %s)", conversation_id)
+def turns_of_conversations(connection: Connection, conversation_ids: Sequence[str]) -> list[DocumentTurn]:
+    """Return the turns of conversations, in the order in which they began."""
+    of_them = "file IN (SELECT file FROM convlog_files WHERE conversation_id = ANY(%s))"
+    return _turns(connection, of_them, texts(conversation_ids))
 
 
 def turn_value(body: bytes) -> dict[str, Json]:
@@ -215,7 +217,7 @@ def turn_value(body: bytes) -> dict[str, Json]:
     return value
 
 
-def _turns(connection: Connection, where: str, value: str) -> list[DocumentTurn]:
+def _turns(connection: Connection, where: str, value: object) -> list[DocumentTurn]:
     rows = connection.execute(
         "SELECT number, turn_id, object, size, started_at, in_document,"  # noqa: S608  our own texts
         f" conversation_id, evidence, continues, thread, scope FROM convlog_turns WHERE {where}"

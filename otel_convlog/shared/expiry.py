@@ -60,7 +60,7 @@ class Expiry:
                 return 0
             forget_evidence(connection, old)
             connection.execute(
-                "UPDATE convlog_turns SET keys = NULL, seal = NULL WHERE number = ANY(%s)",
+                "UPDATE convlog_turns SET keys = NULL, seal = NULL, unmatched = FALSE WHERE number = ANY(%s)",
                 ([number for number, _ in old],),
             )
             connection.execute("UPDATE convlog_notes SET value = %s WHERE name = 'expired_to'", (str(old[-1][0]),))

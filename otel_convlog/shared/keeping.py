@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otel_convlog.identity import explicit
 from otel_convlog.identity.evidence import KnownTurn
 from otel_convlog.identity.grouping import Grouping, Question, question_of, remember
 from otel_convlog.identity.lookups import dialogue_keys, first_keys
@@ -13,6 +15,7 @@ from otel_convlog.shared.evidence import BatchEvidence, packed_keys, slot_of
 from otel_convlog.store.document import turn_of
 from otel_convlog.store.entries import describe
 from otel_convlog.store.layout import conversation_file, is_day
+from otel_convlog.times import format_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 _DAY = len("YYYY-MM-DD")
 _SLOT_BYTES = 4
+_LATE = timedelta(seconds=10)
 MOST_TURNS = 256  # of a batch: what one transaction holds up others for
 MOST_BYTES = 16 << 20
 
@@ -63,6 +67,7 @@ _TURNS = {
     "keys": "bytea",
     "slots": "bytea",
     "seal": "text",
+    "unmatched": "bool",
     **_FACTS,
 }
 _EVIDENCE = {"key": "bytea", "number": "bigint", "kind": "smallint"}
@@ -99,6 +104,16 @@ _ADD_TO_FILES = """
         size_bytes = t.size_bytes + excluded.size_bytes,
         disordered = t.disordered OR excluded.disordered OR excluded.created_at < t.last_started,
         version = excluded.version, touched = excluded.touched, pending = TRUE
+"""
+
+
+# Conversations that may go on from what has come late; not those that somebody is at, who would have to be waited for.
+_ASK_AGAIN = """
+    UPDATE convlog_files SET disordered = TRUE, pending = TRUE, touched = now() WHERE file IN (
+        SELECT file FROM convlog_files WHERE NOT disordered AND file IN (
+            SELECT file FROM convlog_turns WHERE unmatched AND started_at > %s
+        ) ORDER BY file FOR UPDATE SKIP LOCKED
+    )
 """
 
 
@@ -141,6 +156,7 @@ class _Row(NamedTuple):
     identity: Identity
     file: str
     entry: TurnEntry
+    unmatched: bool
 
 
 def keep(
@@ -262,7 +278,14 @@ def _identified(asked: _Asked, grouping: Grouping, evidence: BatchEvidence, *, a
         remember(asked.question, identity, evidence)
     else:
         identity = grouping.answer(asked.question, evidence)
-    return _Row(asked, identity, file_of(record.started_at, identity.conversation_id), describe(asked.new.value))
+    file = file_of(record.started_at, identity.conversation_id)
+    return _Row(asked, identity, file, describe(asked.new.value), not as_they_say and _is_unmatched(asked, identity))
+
+
+def _is_unmatched(asked: _Asked, identity: Identity) -> bool:
+    """Say whether a turn shows an earlier one, and has found none that it continues."""
+    found = identity.continues is not None or identity.evidence == explicit.NAME
+    return not found and asked.question is not None and asked.question.exchange.goes_on
 
 
 def _unread(turn: IdentifiedTurn) -> KnownTurn:
@@ -300,6 +323,9 @@ def _write(
                 "UPDATE convlog_turns SET continued = TRUE WHERE turn_id = ANY(%s) AND NOT continued",
                 ([text(turn_id) for turn_id in evidence.continued],),
             )
+        late = [row.asked.turn.record.started_at for row in rows if row.asked.turn.record.updated_at < _late_before()]
+        if late:
+            cursor.execute(_ASK_AGAIN, (min(late),))
         for before, asked in replaced:
             facts = ", ".join(f"{name} = %s" for name in _FACTS)
             cursor.execute(
@@ -340,8 +366,16 @@ def _file_rows(rows: Sequence[_Row]) -> list[tuple[object, ...]]:
 
 
 def _came_late(row: _Row) -> bool:
-    """Say whether a turn may have found one that continues it: `otel_convlog.identity.successor`."""
-    return row.identity.evidence == "prefix" and row.identity.continues is None
+    """Say whether a turn, or one before it, may have come late.
+
+    It may have found one that continues it (`otel_convlog.identity.successor`), or none that it continues.
+    """
+    return row.unmatched or (row.identity.evidence == "prefix" and row.identity.continues is None)
+
+
+def _late_before() -> str:
+    """Return the time before which a turn must have ended that comes now, to have come late."""
+    return format_datetime(datetime.now(timezone.utc) - _LATE)
 
 
 def _turn_row(row: _Row, evidence: BatchEvidence) -> tuple[object, ...]:
@@ -363,6 +397,7 @@ def _turn_row(row: _Row, evidence: BatchEvidence) -> tuple[object, ...]:
         packed_keys(keys),
         b"".join(slot.to_bytes(_SLOT_BYTES, "big") for slot in _slots(row.asked)),
         row.asked.new.seal,
+        row.unmatched,
         *_facts(row.entry),
     )
 

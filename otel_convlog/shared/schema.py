@@ -100,8 +100,13 @@ _STEPS = (
         value TEXT NOT NULL
     )
     """,
-    # What is compared of a turn whose object does not tell it; none any more once that is too old.
-    "ALTER TABLE convlog_turns ADD COLUMN seal TEXT",
+    """
+    -- what is compared of a turn whose object does not tell it; none any more once that is too old
+    ALTER TABLE convlog_turns ADD COLUMN seal TEXT;
+    -- whether it shows an earlier turn, and none was known
+    ALTER TABLE convlog_turns ADD COLUMN unmatched BOOLEAN NOT NULL DEFAULT FALSE;
+    CREATE INDEX convlog_turns_unmatched ON convlog_turns (started_at) WHERE unmatched
+    """,
 )
 VERSION = len(_STEPS)
 

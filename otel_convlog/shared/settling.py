@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import text, texts
-from otel_convlog.shared.documents import turn_value, turns_of_conversation
+from otel_convlog.shared.documents import turn_value, turns_of_conversations
 from otel_convlog.shared.keeping import file_of, file_row, identity_row, slots_of, write_files
+from otel_convlog.shared.rejoining import earlier_conversations
 from otel_convlog.store import ConversationStore
 from otel_convlog.store.document import turn_of
 from otel_convlog.store.entries import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from psycopg import Connection
 
     from otel_convlog.identity.grouping import Grouping
     from otel_convlog.record import Identity
@@ -35,6 +38,14 @@ if TYPE_CHECKING:
     from otel_convlog.store.entries import TurnEntry
 
 _NUMBERED = re.compile(r"-\d+$")  # an opening that is not the first of its kind
+
+
+class _Kept(NamedTuple):
+    """What the database has of a turn besides."""
+
+    slots: bytes
+    seal: str | None
+    unmatched: bool
 
 
 class _Settled(NamedTuple):
@@ -48,19 +59,23 @@ class _Settled(NamedTuple):
 
 
 def settle(database: Database, objects: Objects, grouping: Grouping, conversation_id: str) -> None:
-    """Put a conversation right; where a turn of it comes meanwhile, nothing is done yet.
+    """Put a conversation right, with those that it goes on from; where a turn comes meanwhile, nothing is done yet.
 
     Raises:
         AwayError: The database or the store cannot be used now.
     """
     with database.transaction() as connection:
-        turns = turns_of_conversation(connection, conversation_id)
-        rows = connection.execute(
-            "SELECT number, slots, seal FROM convlog_turns WHERE number = ANY(%s)", ([turn.number for turn in turns],)
-        ).fetchall()
-    slots = {slot for _, packed, _ in rows for slot in slots_of(packed)}
-    seals: dict[int, str] = {number: seal for number, _, seal in rows if seal is not None}
-    settled = _settled(turns, seals, objects, grouping)
+        turns = turns_of_conversations(connection, [conversation_id])
+        kept = _kept_of(connection, turns)
+    unmatched = [turn for turn in turns if kept[turn.number].unmatched]
+    seals = {number: of_it.seal for number, of_it in kept.items() if of_it.seal is not None}
+    earlier = earlier_conversations(database, objects, grouping, unmatched, seals) if unmatched else []
+    together = [conversation_id, *earlier]
+    if earlier:
+        with database.transaction() as connection:
+            turns = turns_of_conversations(connection, together)
+            kept = _kept_of(connection, turns)
+    settled = _settled(turns, kept, objects, grouping)
     if settled is None:
         with database.transaction() as connection:
             connection.execute(
@@ -70,42 +85,43 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
     files: dict[str, list[_Settled]] = {}
     for one in settled:
         files.setdefault(one.file, []).append(one)
+    slots = {slot for of_it in kept.values() for slot in slots_of(of_it.slots)}
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT slot FROM convlog_slots WHERE slot = ANY(%s) ORDER BY slot FOR UPDATE", (sorted(slots),))
-        if turns_of_conversation(connection, conversation_id) != turns:
+        if turns_of_conversations(connection, together) != turns:
             return
         identities = list(zip(*(identity_row(one.identity) for one in settled), strict=True))
         cursor.execute(
             "UPDATE convlog_turns t SET conversation_id = s.conversation_id, evidence = s.evidence,"
-            " continues = s.continues, thread = s.thread, scope = s.scope, file = s.file, in_document = FALSE"
+            " continues = s.continues, thread = s.thread, scope = s.scope, file = s.file, in_document = FALSE,"
+            " unmatched = t.unmatched AND s.continues IS NULL"
             " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])"
             " AS s (number, file, conversation_id, evidence, continues, thread, scope) WHERE t.number = s.number",
             ([one.turn.number for one in settled], [one.file for one in settled], *map(list, identities)),
         )
-        old = cursor.execute(
-            "SELECT file FROM convlog_files WHERE conversation_id = %s", (text(conversation_id),)
-        ).fetchall()
-        gone = [file for (file,) in old if file not in files]
-        objects.remove(gone)  # before it is said: who comes after a crash here makes them anew, or removes them
-        cursor.execute("DELETE FROM convlog_files WHERE file = ANY(%s)", (texts(gone),))
-        there = {
-            file for (file,) in cursor.execute("SELECT file FROM convlog_files WHERE file = ANY(%s)", (list(files),))
-        }
-        kept = there & {file for (file,) in old}
-        new = [
-            file_row(
-                file, mine[0].identity.conversation_id, [(one.entry, one.turn.size) for one in mine], disordered=False
-            )
-            for file, mine in sorted(files.items())
-            if file not in kept
-        ]
-        write_files(cursor, new)
-        # What is not new by its id has come late enough: its document is made at once.
+        old = dict(
+            cursor.execute(
+                "DELETE FROM convlog_files WHERE conversation_id = ANY(%s) RETURNING file, document",
+                (texts(together),),
+            ).fetchall()
+        )
+        objects.remove([file for file in old if file not in files])
+        write_files(
+            cursor,
+            [
+                file_row(
+                    *(file, mine[0].identity.conversation_id, [(one.entry, one.turn.size) for one in mine]),
+                    # Those that have joined may go on from others still.
+                    disordered=any(kept[one.turn.number].unmatched and one.turn not in unmatched for one in mine),
+                )
+                for file, mine in sorted(files.items())
+            ],
+        )
+        # It has come late enough: its documents are made at once.
         cursor.execute(
-            "UPDATE convlog_files SET pending = TRUE, rebuild = TRUE, disordered = FALSE, lease = NULL,"
-            " leased_until = NULL, version = nextval('convlog_versions'), touched = now() - interval '1 day'"
-            " WHERE file = ANY(%s)",
-            (list(files),),
+            "UPDATE convlog_files f SET rebuild = TRUE, touched = now() - interval '1 day', document = s.document"
+            " FROM unnest(%s::text[], %s::text[]) AS s (file, document) WHERE f.file = s.file",
+            (list(files), [old.get(file) for file in files]),
         )
 
 
@@ -144,8 +160,16 @@ def make_one(  # noqa: PLR0913  what there is to do it with
     return True
 
 
+def _kept_of(connection: Connection, turns: Sequence[DocumentTurn]) -> dict[int, _Kept]:
+    rows = connection.execute(
+        "SELECT number, slots, seal, unmatched FROM convlog_turns WHERE number = ANY(%s)",
+        ([turn.number for turn in turns],),
+    ).fetchall()
+    return {number: _Kept(*values) for number, *values in rows}
+
+
 def _settled(
-    turns: Sequence[DocumentTurn], seals: Mapping[int, str], objects: Objects, grouping: Grouping
+    turns: Sequence[DocumentTurn], kept: Mapping[int, _Kept], objects: Objects, grouping: Grouping
 ) -> list[_Settled] | None:
     """Find the conversation of each turn anew, from those before it alone; None where one of them is gone."""
     found: list[_Settled] = []
@@ -154,20 +178,28 @@ def _settled(
             if body is None:
                 return None
             value = turn_value(body)
-            seal = seals.get(turn.number)
+            seal = kept[turn.number].seal
             question = question_of(turn_of(value), unseal(seal) if seal is not None else None)
             identity = turn.identity
             if question is not None:
                 with store.evidence.session() as session:
                     identity = grouping.answer(question, session) if session is not None else identity
             found.append(_Settled(turn, identity, describe(value)))
-    return [one._replace(identity=_kept_together(one, found[0])) for one in found]
+    return _kept_together(found)
 
 
-def _kept_together(one: _Settled, first: _Settled) -> Identity:
-    """Return what a turn is to say: no conversation comes apart here, and none that has a number loses it."""
-    new_id, old_id = first.identity.conversation_id, first.turn.identity.conversation_id
-    if _NUMBERED.sub("", old_id) == _NUMBERED.sub("", new_id):
-        new_id = old_id
-    identity = one.identity if one.identity.conversation_id == first.identity.conversation_id else one.turn.identity
-    return replace(identity, conversation_id=new_id)
+def _kept_together(found: Sequence[_Settled]) -> list[_Settled]:
+    """Return what turns are to say: no conversation comes apart here, and none that has a number loses it.
+
+    A conversation goes where its first turn goes.
+    """
+    goes_to: dict[str, str] = {}
+    names: dict[str, str] = {}
+    together: list[_Settled] = []
+    for one in found:
+        old_id, new_id = one.turn.identity.conversation_id, one.identity.conversation_id
+        goes_to.setdefault(old_id, new_id)
+        names.setdefault(new_id, old_id if _NUMBERED.sub("", old_id) == _NUMBERED.sub("", new_id) else new_id)
+        identity = one.identity if new_id == goes_to[old_id] else one.turn.identity
+        together.append(one._replace(identity=replace(identity, conversation_id=names[goes_to[old_id]])))
+    return together

@@ -31,8 +31,10 @@ from otel_convlog.shared.shared_key import share_key
 from otel_convlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+    from simulated_clients import Turn
 
 _WAIT_S = 60.0
 
@@ -185,12 +187,7 @@ def turn_span(
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     arguments = {"route": "chat", "client_model": "test", "backend": "test", "stream": stream, **options}
-    before = trace._TRACER_PROVIDER
-    trace._TRACER_PROVIDER = provider
-    try:
-        turn = start_turn(client_request=json.loads(json.dumps(request)), **arguments)
-    finally:
-        trace._TRACER_PROVIDER = before
+    turn = started(provider, client_request=json.loads(json.dumps(request)), **arguments)
     if answer is not None and stream:
         for name, *arguments_of_call in chat_stream(answer["content"], upstream=False):
             getattr(otel_convlog, name)(turn, *arguments_of_call)
@@ -199,6 +196,28 @@ def turn_span(
     finalize_turn(turn, duration_ms=1.0)
     (span,) = exporter.get_finished_spans()
     return span
+
+
+def recorded(turns: Iterable[Turn]) -> list[ReadableSpan]:
+    """The spans of turns as `simulated_clients` has them."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    for of_it in turns:
+        turn = started(provider, **of_it["start"])
+        for name, *arguments in of_it["calls"]:
+            getattr(otel_convlog, name)(turn, *arguments)
+        finalize_turn(turn)
+    return list(exporter.get_finished_spans())
+
+
+def started(provider: TracerProvider, **arguments: Any) -> Any:
+    """Start a turn with a provider that is not the process's."""
+    before = trace._TRACER_PROVIDER
+    trace._TRACER_PROVIDER = provider
+    try:
+        return start_turn(**arguments)
+    finally:
+        trace._TRACER_PROVIDER = before
 
 
 def with_attributes(span: ReadableSpan, more: dict[str, str]) -> ReadableSpan:

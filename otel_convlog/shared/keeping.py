@@ -107,8 +107,9 @@ _ADD_TO_FILES = """
 """
 
 
-# Conversations that may go on from what has come late; not those that somebody is at, who would have to be waited for.
-_ASK_AGAIN = """
+# Conversations that may go on from what has come late, or come together; but for those that somebody is at, since this
+# would wait for him.
+ASK_AGAIN = """
     UPDATE convlog_files SET disordered = TRUE, pending = TRUE, touched = now() WHERE file IN (
         SELECT file FROM convlog_files WHERE NOT disordered AND file IN (
             SELECT file FROM convlog_turns WHERE unmatched AND started_at > %s
@@ -325,7 +326,7 @@ def _write(
             )
         late = [row.asked.turn.record.started_at for row in rows if row.asked.turn.record.updated_at < _late_before()]
         if late:
-            cursor.execute(_ASK_AGAIN, (min(late),))
+            cursor.execute(ASK_AGAIN, (min(late),))
         for before, asked in replaced:
             facts = ", ".join(f"{name} = %s" for name in _FACTS)
             cursor.execute(

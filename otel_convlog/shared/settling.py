@@ -19,7 +19,7 @@ from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversations
-from otel_convlog.shared.keeping import file_of, file_row, identity_row, slots_of, write_files
+from otel_convlog.shared.keeping import ASK_AGAIN, file_of, file_row, identity_row, slots_of, write_files
 from otel_convlog.shared.rejoining import earlier_conversations
 from otel_convlog.store import ConversationStore
 from otel_convlog.store.document import turn_of
@@ -123,6 +123,8 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
             " FROM unnest(%s::text[], %s::text[]) AS s (file, document) WHERE f.file = s.file",
             (list(files), [old.get(file) for file in files]),
         )
+        if earlier:  # what stood in two conversations told nothing
+            cursor.execute(ASK_AGAIN, (min(turn.started_at for turn in turns),))
 
 
 def make_one(  # noqa: PLR0913  what there is to do it with

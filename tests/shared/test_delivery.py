@@ -13,6 +13,7 @@ from shared_place import dialogue, interleaved, turn_span, with_attributes
 
 from otel_convlog import ConversationSpanExporter
 from otel_convlog.identity import identifier
+from otel_convlog.shared import schema
 from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.shared.database import Database
 from otel_convlog.shared.documents import DocumentMaker
@@ -249,6 +250,19 @@ def test_the_tables_are_made_once_by_whoever_comes_first(place: Place) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(begin, range(8)))
     assert place.rows("SELECT version FROM convlog_schema ORDER BY version") == [(n + 1,) for n in range(VERSION)]
+
+
+def test_the_tables_of_the_release_before_are_brought_to_this_one(place: Place) -> None:
+    with pytest.MonkeyPatch.context() as patch, psycopg.connect(place.database, autocommit=True) as connection:
+        patch.setattr(schema, "_STEPS", schema._STEPS[:1])
+        patch.setattr(schema, "VERSION", 1)
+        schema.migrate(connection)
+    machine = place.machine(content="metadata")
+    machine.deliver()
+    machine.write(*dialogue("one", 2))
+    assert machine.deliver() == 2
+    assert place.rows("SELECT version FROM convlog_schema ORDER BY version") == [(1,), (2,)]
+    assert place.rows("SELECT turn_count FROM convlog_files") == [(2,)]
 
 
 def test_the_tables_of_a_newer_release_are_left_alone(place: Place) -> None:

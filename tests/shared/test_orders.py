@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from shared_place import Place
 
-_DIALOGUES = 3
+_DIALOGUES = 2
 _MACHINES = 3
 _SETTINGS: tuple[dict[str, Any], ...] = ({}, {"content": "metadata"}, {"content": "none"}, {"stream_events": "none"})
 
@@ -34,9 +34,10 @@ def mixed(client: str) -> list[ReadableSpan]:
     ("client", "setting"), [(client, _SETTINGS[number % len(_SETTINGS)]) for number, client in enumerate(CLIENTS)]
 )
 def test_whatever_the_client_the_documents_are_those_of_one_machine(
-    place: Place, client: str, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    place_in_folder: Place, client: str, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "_LATE", timedelta(0))
+    place = place_in_folder
     dice = random.Random(7)
     machines = [place.machine(f"spool-{number}", **setting) for number in range(_MACHINES)]
     for machine in machines:

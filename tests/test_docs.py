@@ -45,7 +45,7 @@ def test_the_quick_start_is_two_commands_that_ci_runs() -> None:
     commands = _blocks(_README, "sh")[0].splitlines()
     assert commands == [
         "python3 -m venv .venv && .venv/bin/pip install -q -e '.[examples]' && .venv/bin/python examples/demo.py",
-        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest -n 3 --dist loadfile",
+        "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest -n 2 --dist loadfile",
     ]
 
 

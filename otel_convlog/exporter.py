@@ -347,6 +347,8 @@ class ConversationSpanExporter(SpanExporter):
             self._timer = None
 
     def _write_due(self) -> None:
+        if threading.current_thread() is not self._timer:
+            return  # another thread has started one at the same moment, and that one comes back
         self._timer = None
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))

@@ -184,11 +184,12 @@ class ConversationSpanProcessor(SpanProcessor):
 
     def _start(self) -> None:
         writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
+        self._writer = writer  # first, for a signal's handler may come in the middle of its start, and shall start none
         try:
             writer.start()
         except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
+            self._writer = None
             return
-        self._writer = writer
         _flush_at_exit_of_child(self)
 
     def _pass_mark(self, mark: _Mark) -> bool:

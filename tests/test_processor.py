@@ -253,6 +253,27 @@ def test_a_signal_s_handler_may_end_a_turn_of_any_conversation(
     assert numbers(tmp_path) == Counter([*range(500), *range(10_000, 10_000 + interrupting)])
 
 
+def test_a_turn_that_ends_while_the_writer_is_started_starts_no_other(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    writers: list[threading.Thread] = []
+
+    def start_interrupted(self: threading.Thread) -> None:
+        if self.name == "convlog-writer":
+            writers.append(self)
+            if len(writers) == 1:
+                record(1, 1, conversations=1)  # as a signal's handler does
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_interrupted)
+    provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
+    record(0, 1, conversations=1)
+    provider.force_flush()
+    assert numbers(tmp_path) == Counter([0, 1])
+    assert len(writers) == 1
+
+
 def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     reader = InMemoryMetricReader()
     meters = MeterProvider(metric_readers=[reader])

@@ -94,6 +94,7 @@ class ConversationSpanProcessor(SpanProcessor):
         """Begin anew; in a forked child what waits in the parent is the parent's to write."""
         # The same thread may come back while it holds it, from a signal's handler or a destructor.
         self._lock = threading.RLock()
+        self._starting = threading.Lock()
         self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._taken_bytes = 0
@@ -183,14 +184,19 @@ class ConversationSpanProcessor(SpanProcessor):
             )
 
     def _start(self) -> None:
-        writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
-        self._writer = writer  # first, for a signal's handler may come in the middle of its start, and shall start none
-        try:
-            writer.start()
-        except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
-            self._writer = None
+        """Start the writer, if there is none; a signal's handler that interrupts just this starts no other."""
+        if not self._starting.acquire(blocking=False):
             return
-        _flush_at_exit_of_child(self)
+        try:
+            if self._writer is None:
+                writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
+                writer.start()
+                self._writer = writer
+                _flush_at_exit_of_child(self)
+        except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
+            return
+        finally:
+            self._starting.release()
 
     def _pass_mark(self, mark: _Mark) -> bool:
         """Wait until what was taken before has been written; return whether it was tried in time."""

@@ -253,20 +253,33 @@ def test_a_signal_s_handler_may_end_a_turn_of_any_conversation(
     assert numbers(tmp_path) == Counter([*range(500), *range(10_000, 10_000 + interrupting)])
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_turn_that_ends_while_the_writer_is_started_starts_no_other(
-    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    moment: str, provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
+    made, start = threading.Thread.__init__, threading.Thread.start
     writers: list[threading.Thread] = []
+    come_already = False
 
-    def start_interrupted(self: threading.Thread) -> None:
+    def as_a_handler_does(when: str) -> None:
+        nonlocal come_already
+        if when == moment and not come_already:
+            come_already = True
+            record(1, 1, conversations=1)
+
+    def make(self: threading.Thread, *arguments: Any, **keywords: Any) -> None:
+        if keywords.get("name") == "convlog-writer":
+            as_a_handler_does("before")
+        made(self, *arguments, **keywords)
+
+    def start_it(self: threading.Thread) -> None:
+        start(self)
         if self.name == "convlog-writer":
             writers.append(self)
-            if len(writers) == 1:
-                record(1, 1, conversations=1)  # as a signal's handler does
-        start(self)
+            as_a_handler_does("after")
 
-    monkeypatch.setattr(threading.Thread, "start", start_interrupted)
+    monkeypatch.setattr(threading.Thread, "__init__", make)
+    monkeypatch.setattr(threading.Thread, "start", start_it)
     provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))
     record(0, 1, conversations=1)
     provider.force_flush()

@@ -111,7 +111,7 @@ class DocumentMaker:
             with TemporaryDirectory(prefix="convlog-") as folder:
                 path = Path(folder) / "day" / "document.json"
                 known = self.write(path, leased.file, turns, known=leased.document, rebuild=leased.rebuild)
-                version = self._objects.put_document(leased.file, path, known)
+                version = self._objects.put_document(leased.file, path, known) if path.exists() else known
             self._note(leased.file, version, turns)
         except ChangedError:
             # Its last maker has died before he said so, or was taken for dead: what is there is looked at once more.
@@ -134,6 +134,8 @@ class DocumentMaker:
         self, path: Path, file: str, turns: Sequence[DocumentTurn], *, known: str | None, rebuild: bool
     ) -> str | None:
         """Write a document with all its turns to a path, from the one in the store and the turns that it lacks.
+
+        Of turns that are nowhere the log says that they are lost; where there is no other, no document is written.
 
         Args:
             path: Where to.
@@ -159,11 +161,11 @@ class DocumentMaker:
         return version
 
     def _rendered(self, turns: Sequence[DocumentTurn], old: Path | None) -> Iterator[RenderedTurn]:
-        """Yield turns; one whose object is gone is taken from the document that there was."""
+        """Yield turns; one whose object is gone, or is another, is taken from the document that there was."""
         for turn, body in zip(turns, self._objects.get_turns((turn.object, turn.size) for turn in turns), strict=True):
             value = turn_value(body) if body is not None else _turn_in(old, turn.turn_id) if old is not None else None
             if value is None:
-                _logger.error("%s is not in the store: a turn is lost", turn.object)
+                _logger.error("%s is not in the store as it was written: a turn is lost", turn.object)
             else:
                 yield rendered_from(with_identity(value, turn.identity), turn.identity.conversation_id)
 
@@ -179,7 +181,7 @@ class DocumentMaker:
         if step:
             _append(path, step)
 
-    def _note(self, file: str, version: str, turns: Sequence[DocumentTurn]) -> None:
+    def _note(self, file: str, version: str | None, turns: Sequence[DocumentTurn]) -> None:
         added = [turn for turn in turns if not turn.in_document]
         with self._database.transaction() as connection:
             # A turn that was replaced meanwhile is not in it.
@@ -237,6 +239,7 @@ def _append(path: Path, turns: Sequence[RenderedTurn]) -> None:
 
 
 def _turn_in(path: Path, turn_id: str) -> dict[str, Json] | None:
-    if not path.exists():
+    try:
+        return next((turn.value for turn in iterate_turns(path) if turn.value.get("turn_id") == turn_id), None)
+    except (FileNotFoundError, ValueError):  # it is of no use either
         return None
-    return next((turn.value for turn in iterate_turns(path) if turn.value.get("turn_id") == turn_id), None)

@@ -301,11 +301,12 @@ class Mirror:
         with TemporaryDirectory(prefix=".fetched-", dir=self.directory) as folder:
             with self._database.transaction() as connection:
                 turns = turns_of_file(connection, want.file)
-            if not turns:
+            new = Path(folder) / "day" / "document.json"
+            if turns:
+                self._maker.write(new, want.file, turns, known=want.document, rebuild=want.rebuild)
+            if not new.exists():
                 self._drop(want.file, state, catalog)
                 return
-            new = Path(folder) / "day" / "document.json"
-            self._maker.write(new, want.file, turns, known=want.document, rebuild=want.rebuild)
             make_folder(path.parent, OWNER)
             os.replace(new, path)  # noqa: PTH105  as in posix_files
         index_file(self.directory, catalog, path)

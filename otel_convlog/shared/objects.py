@@ -42,7 +42,12 @@ _WHOLE_BYTES = 16 << 20  # a larger document is sent in parts, for which no stor
 def turn_object(turn_id: str, started_at: str, body: bytes | memoryview) -> str:
     """Return the name of a turn's object: the same for the same turn with the same content, and no other."""
     name = turn_id if turn_id.replace("_", "").isalnum() and turn_id.isascii() else sha256(turn_id.encode()).hexdigest()
-    return f"{TURNS}/{started_at[:_DAY]}/{name}-{sha256(body).hexdigest()[:_DIGEST_DIGITS]}.json"
+    return f"{TURNS}/{started_at[:_DAY]}/{name}{_end_of(body)}"
+
+
+def _end_of(body: bytes | memoryview) -> str:
+    """Return how the name of a turn's object ends."""
+    return f"-{sha256(body).hexdigest()[:_DIGEST_DIGITS]}.json"
 
 
 class Objects:
@@ -84,7 +89,7 @@ class Objects:
         return lambda: [self._result(future) for future in begun]
 
     def get_turns(self, turns: Iterable[tuple[str, int]]) -> Iterator[bytes | None]:
-        """Yield the bytes of objects, in this order, a few of them in memory; None for one that is not there.
+        """Yield the bytes of objects, in this order, a few of them in memory; None for one that is gone, or is another.
 
         Args:
             turns: Their names, and how many bytes they have.
@@ -184,9 +189,10 @@ class Objects:
 
     def _get(self, name: str) -> bytes | None:
         try:
-            return obstore.get(self._store, name).bytes().to_bytes()
+            body = obstore.get(self._store, name).bytes().to_bytes()
         except FileNotFoundError:
             return None
+        return body if name.endswith(_end_of(body)) else None
 
     def _remove(self, name: str) -> None:
         with suppress(FileNotFoundError):

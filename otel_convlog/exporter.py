@@ -268,12 +268,8 @@ class ConversationSpanExporter(SpanExporter):
             # A signal's handler, or a destructor, has come into the middle of what follows, whose locks are held.
             self._set_aside.append(spans)
             return SpanExportResult.SUCCESS
-        result = self._export(spans)
-        with suppress(IndexError):
-            while True:
-                if self._export(self._set_aside.popleft()) is SpanExportResult.FAILURE:
-                    result = SpanExportResult.FAILURE
-        return result
+        results = {self._export(spans), *self._export_set_aside()}
+        return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write what waits for spans around it, and try again to write what the disk has refused.
@@ -295,7 +291,9 @@ class ConversationSpanExporter(SpanExporter):
             return
         self._ends_in = None
         self._flush(last=True)
-        self._delivery.give_up()
+        with self._in_here():
+            self._delivery.give_up()
+        self._export_set_aside()
         self._destination.close()
 
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -305,14 +303,22 @@ class ConversationSpanExporter(SpanExporter):
                 records, unreadable = self._assembler.add(spans)
                 self._delivery.lose(unreadable)
                 lost = unreadable + self._store_records(records)
+                if records:
+                    self._metrics.took(perf_counter() - started)
         except Exception:
             _logger.exception("spans could not be exported")
             return SpanExportResult.FAILURE
-        if records:
-            self._metrics.took(perf_counter() - started)
         self._look_again()
         self._destination.look_after()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
+
+    def _export_set_aside(self) -> list[SpanExportResult]:
+        """Export what has come into the middle of something that this thread has done; return what came of it."""
+        results: list[SpanExportResult] = []
+        with suppress(IndexError):
+            while True:
+                results.append(self._export(self._set_aside.popleft()))
+        return results
 
     @contextmanager
     def _in_here(self) -> Iterator[None]:
@@ -326,10 +332,12 @@ class ConversationSpanExporter(SpanExporter):
 
     def _flush(self, *, last: bool, deadline: float = inf) -> bool:
         try:
-            if self._set_aside:
-                self.export(())
-            with self._in_here():
-                self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
+            while True:
+                self._export_set_aside()
+                with self._in_here():
+                    self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
+                if not self._set_aside or monotonic() >= deadline:
+                    break
         except Exception:
             _logger.exception("turns could not be written")
         return not self._delivery.waiting_bytes
@@ -355,6 +363,7 @@ class ConversationSpanExporter(SpanExporter):
         try:
             with self._in_here():
                 self._store_records(self._assembler.due())
+            self._export_set_aside()
         except Exception:
             _logger.exception("turns could not be written")
         finally:

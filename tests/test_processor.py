@@ -30,10 +30,14 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_convlog
 from otel_convlog import ConversationSpanExporter, ConversationSpanProcessor, TurnSampler
+from otel_convlog.assembly.assembler import Assembler
+from otel_convlog.delivery import TurnDelivery
 from otel_convlog.store import ConversationStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from otel_convlog.record import TurnRecord
 
 _HERE = Path(__file__).parent
 
@@ -251,6 +255,42 @@ def test_a_signal_s_handler_may_end_a_turn_of_any_conversation(
         signal.signal(signal.SIGALRM, before)
     provider.force_flush()
     assert numbers(tmp_path) == Counter([*range(500), *range(10_000, 10_000 + interrupting)])
+
+
+def test_turns_that_end_in_the_middle_of_a_flush_are_written_by_it(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = Assembler.flush
+    left = list(range(5))
+
+    def flush_interrupted(self: Assembler, *, last: bool = False) -> list[TurnRecord]:
+        with self._lock:
+            if left:
+                record(left.pop(), 1, conversations=1)  # as a signal's handler does
+        return flush(self, last=last)
+
+    monkeypatch.setattr(Assembler, "flush", flush_interrupted)
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    assert exporter.force_flush()
+    assert numbers(tmp_path) == Counter(range(5))
+
+
+def test_a_turn_that_ends_in_the_middle_of_the_shutdown_is_written(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up = TurnDelivery.give_up
+
+    def give_up_interrupted(self: TurnDelivery) -> None:
+        with self._pending._lock:
+            record(0, 1)  # as a signal's handler does
+        give_up(self)
+
+    monkeypatch.setattr(TurnDelivery, "give_up", give_up_interrupted)
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    exporter.shutdown()
+    assert numbers(tmp_path) == Counter([0])
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -17,7 +17,8 @@ def environment_with(directory: Path, requirements: list[str]) -> Path:
     venv.create(directory)
     python = directory / "bin" / "python"
     quick = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python), *requirements]
-    if subprocess.run(quick, env=variables_without_otel(), capture_output=True, check=False, timeout=400).returncode:
+    variables = {**variables_without_otel(), "UV_NATIVE_TLS": "true"}  # pip looks at the system's certificates, too
+    if subprocess.run(quick, env=variables, capture_output=True, check=False, timeout=400).returncode:
         run(sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-compile", *requirements)
     return python
 

@@ -9,8 +9,9 @@ from otel_convlog.jsontext import from_any_json
 from otel_convlog.shared.away import ChangedError
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.evidence import forget_evidence
-from otel_convlog.shared.keeping import MOST_BYTES, MOST_TURNS, NewTurn, file_row, keep, write_files
+from otel_convlog.shared.keeping import MOST_BYTES, MOST_TURNS, NewTurn, keep
 from otel_convlog.shared.objects import turn_object
+from otel_convlog.shared.rows import file_row, write_files
 from otel_convlog.store.entries import describe
 from otel_convlog.store.reading import iterate_bodies
 

@@ -19,8 +19,8 @@ from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversations
-from otel_convlog.shared.keeping import ASK_AGAIN, file_of, file_row, identity_row, slots_of, write_files
 from otel_convlog.shared.rejoining import earlier_conversations
+from otel_convlog.shared.rows import ask_again, file_of, file_row, identity_row, slots_of, write_files
 from otel_convlog.store import ConversationStore
 from otel_convlog.store.document import turn_of
 from otel_convlog.store.entries import describe
@@ -124,7 +124,7 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
             (list(files), [old.get(file) for file in files]),
         )
         if earlier:  # what stood in two conversations told nothing
-            cursor.execute(ASK_AGAIN, (min(turn.started_at for turn in turns),))
+            ask_again(cursor, min(turn.started_at for turn in turns))
 
 
 def make_one(  # noqa: PLR0913  what there is to do it with

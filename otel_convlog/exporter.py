@@ -6,10 +6,7 @@ import logging
 import os
 import threading
 import weakref
-from collections import deque
-from contextlib import contextmanager, suppress
 from math import inf
-from threading import get_ident
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
@@ -28,12 +25,13 @@ from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.logs import keep_secrets_out_of_logs
 from otel_convlog.redaction.turns import TurnRedactor
+from otel_convlog.reentry import Reentry
 from otel_convlog.settings import PREFIX, Settings
 from otel_convlog.store import render
 from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -160,9 +158,7 @@ class ConversationSpanExporter(SpanExporter):
         self._limits_warning = LimitsWarning()
         self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._delivery = TurnDelivery(self._store, self._settings.queue_bytes, self._metrics)
-        self._inside: set[int] = set()  # threads that are in the middle of an export or a flush
-        self._set_aside: deque[Sequence[ReadableSpan]] = deque()
-        self._ends_in: int | None = None  # the thread that shuts down when it comes out of there
+        self._reentry = Reentry()
         if hasattr(os, "register_at_fork"):
             unlock = weakref.WeakMethod(self._unlock_in_child)
             os.register_at_fork(after_in_child=lambda: (method := unlock()) and method())
@@ -247,7 +243,7 @@ class ConversationSpanExporter(SpanExporter):
         """
         waiting = self._assembler.waiting_spans()
         # In this order: what has left the assembler since is written, or somebody is at it.
-        return None if self._inside or self._delivery.waiting_bytes else waiting
+        return None if self._reentry.is_anywhere or self._delivery.waiting_bytes else waiting
 
     def take_at_once(self, span: ReadableSpan, size_bytes: int) -> bool:  # noqa: ARG002  as `ProcessWriter` has it
         """Say that a turn is to be exported: to write it takes too long for who ends it."""
@@ -264,11 +260,10 @@ class ConversationSpanExporter(SpanExporter):
             SUCCESS when the bytes of all turns have been handed to the operating system, or wait in memory because it
             has refused them; FAILURE where a turn is lost, which the log says.
         """
-        if get_ident() in self._inside:
-            # A signal's handler, or a destructor, has come into the middle of what follows, whose locks are held.
-            self._set_aside.append(spans)
+        if self._reentry.is_here:
+            self._reentry.set_aside(spans)
             return SpanExportResult.SUCCESS
-        results = {self._export(spans), *self._export_set_aside()}
+        results = [self._export(spans), *map(self._export, self._reentry.taken())]
         return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
@@ -280,18 +275,17 @@ class ConversationSpanExporter(SpanExporter):
         Returns:
             Whether all turns are with the operating system.
         """
-        if get_ident() in self._inside:
+        if self._reentry.is_here:
             return False
         return self._flush(last=False, deadline=monotonic() + timeout_millis / 1e3)
 
     def shutdown(self) -> None:
         """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
-        if get_ident() in self._inside:  # a signal's handler; who it has interrupted does it when he comes to his end
-            self._ends_in = get_ident()
+        if self._reentry.is_here:
+            self._reentry.end_behind()
             return
-        self._ends_in = None
         self._flush(last=True)
-        with self._in_here():
+        with self._reentry.middle(self.shutdown):
             self._delivery.give_up()
         self._export_set_aside()
         self._destination.close()
@@ -299,7 +293,7 @@ class ConversationSpanExporter(SpanExporter):
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         started = perf_counter()
         try:
-            with self._in_here():
+            with self._reentry.middle(self.shutdown):
                 records, unreadable = self._assembler.add(spans)
                 self._delivery.lose(unreadable)
                 lost = unreadable + self._store_records(records)
@@ -312,31 +306,17 @@ class ConversationSpanExporter(SpanExporter):
         self._destination.look_after()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
-    def _export_set_aside(self) -> list[SpanExportResult]:
-        """Export what has come into the middle of something that this thread has done; return what came of it."""
-        results: list[SpanExportResult] = []
-        with suppress(IndexError):
-            while True:
-                results.append(self._export(self._set_aside.popleft()))
-        return results
-
-    @contextmanager
-    def _in_here(self) -> Iterator[None]:
-        self._inside.add(get_ident())
-        try:
-            yield
-        finally:
-            self._inside.discard(get_ident())
-            if self._ends_in == get_ident():
-                self.shutdown()
+    def _export_set_aside(self) -> None:
+        for spans in self._reentry.taken():
+            self._export(spans)
 
     def _flush(self, *, last: bool, deadline: float = inf) -> bool:
         try:
             while True:
                 self._export_set_aside()
-                with self._in_here():
+                with self._reentry.middle(self.shutdown):
                     self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
-                if not self._set_aside or monotonic() >= deadline:
+                if not self._reentry.holds_any or monotonic() >= deadline:
                     break
         except Exception:
             _logger.exception("turns could not be written")
@@ -361,7 +341,7 @@ class ConversationSpanExporter(SpanExporter):
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            with self._in_here():
+            with self._reentry.middle(self.shutdown):
                 self._store_records(self._assembler.due())
             self._export_set_aside()
         except Exception:
@@ -406,8 +386,6 @@ class ConversationSpanExporter(SpanExporter):
 
     def _unlock_in_child(self) -> None:
         self._delivery.unlock_in_child()
-        self._inside.clear()
-        self._set_aside.clear()
-        self._ends_in = None
+        self._reentry.reset()
         self._assembler.reset()
         self._timer = None

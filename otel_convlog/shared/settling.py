@@ -8,6 +8,7 @@ turns the links, that they would have got there.
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import closing
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
+from otel_convlog.shared.away import AwayError
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversations
 from otel_convlog.shared.rejoining import earlier_conversations
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from otel_convlog.shared.documents import DocumentMaker, DocumentTurn
     from otel_convlog.shared.objects import Objects
     from otel_convlog.store.entries import TurnEntry
+
+_logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"-\d+$")  # an opening that is not the first of its kind
 
@@ -77,10 +81,7 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
             kept = _kept_of(connection, turns)
     settled = _settled(turns, kept, objects, grouping)
     if settled is None:
-        with database.transaction() as connection:
-            connection.execute(
-                "UPDATE convlog_files SET disordered = FALSE WHERE conversation_id = %s", (text(conversation_id),)
-            )
+        _leave(database, conversation_id)
         return
     files: dict[str, list[_Settled]] = {}
     for one in settled:
@@ -155,11 +156,24 @@ def make_one(  # noqa: PLR0913  what there is to do it with
     if leased.disordered:
         try:
             settle(database, objects, grouping, leased.conversation_id)
+        except AwayError:
+            raise
+        except Exception:
+            _logger.exception("the turns of %s stay as they came", leased.conversation_id)
+            _leave(database, leased.conversation_id)
         finally:
             maker.give_back(leased)
     else:
         maker.make(leased)
     return True
+
+
+def _leave(database: Database, conversation_id: str) -> None:
+    """Let a conversation be as it is."""
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE convlog_files SET disordered = FALSE WHERE conversation_id = %s", (text(conversation_id),)
+        )
 
 
 def _kept_of(connection: Connection, turns: Sequence[DocumentTurn]) -> dict[int, _Kept]:

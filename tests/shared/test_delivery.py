@@ -385,3 +385,6 @@ def test_a_turn_of_which_it_cannot_be_read_what_is_compared_is_delivered_as_it_s
         machine.write(*dialogue("one", 2))
     assert machine.deliver() == 2
     assert place.rows("SELECT DISTINCT turn_count FROM convlog_files") == [(2,)]
+    place.rows("UPDATE convlog_files SET disordered = TRUE RETURNING 1")  # as if another had come late
+    place.make_documents()
+    assert not place.rows("SELECT 1 FROM convlog_files WHERE pending")

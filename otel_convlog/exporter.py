@@ -221,6 +221,15 @@ class ConversationSpanExporter(SpanExporter):
         """How many bytes of turns wait: for the disk to work again, or for more that is to be known of them."""
         return self._delivery.waiting_bytes + self._assembler.waiting_bytes
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether this thread is in the middle of an export, so that it must not wait for another thread to do one."""
+        return self._reentry.is_here
+
+    def end_behind(self, end: Callable[[], object]) -> None:
+        """Have something called when this thread, which `is_interrupted`, is out of the middle."""
+        self._reentry.end_behind(end)
+
     def wait_for_twins(self) -> None:
         """Expect spans one by one as they end, rather than many at once; to be called before the first."""
         self._assembler.wait_for_twins()
@@ -282,10 +291,10 @@ class ConversationSpanExporter(SpanExporter):
     def shutdown(self) -> None:
         """Write all that waits, or try a last time. What is exported afterwards is written all the same."""
         if self._reentry.is_here:
-            self._reentry.end_behind()
+            self._reentry.end_behind(self.shutdown)
             return
         self._flush(last=True)
-        with self._reentry.middle(self.shutdown):
+        with self._reentry:
             self._delivery.give_up()
         self._export_set_aside()
         self._destination.close()
@@ -293,7 +302,7 @@ class ConversationSpanExporter(SpanExporter):
     def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         started = perf_counter()
         try:
-            with self._reentry.middle(self.shutdown):
+            with self._reentry:
                 records, unreadable = self._assembler.add(spans)
                 self._delivery.lose(unreadable)
                 lost = unreadable + self._store_records(records)
@@ -314,7 +323,7 @@ class ConversationSpanExporter(SpanExporter):
         try:
             while True:
                 self._export_set_aside()
-                with self._reentry.middle(self.shutdown):
+                with self._reentry:
                     self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
                 if not self._reentry.holds_any or monotonic() >= deadline:
                     break
@@ -341,7 +350,7 @@ class ConversationSpanExporter(SpanExporter):
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            with self._reentry.middle(self.shutdown):
+            with self._reentry:
                 self._store_records(self._assembler.due())
             self._export_set_aside()
         except Exception:

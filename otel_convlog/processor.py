@@ -128,14 +128,20 @@ class ConversationSpanProcessor(SpanProcessor):
         """Write all turns that have ended, also those that the disk has refused before.
 
         Returns:
-            Whether all of them were with the operating system within the time.
+            Whether all of them were with the operating system within the time. Never in a signal's handler, or a
+            destructor, that has come into the middle of what the writer would have to wait for.
         """
+        if self.exporter.is_interrupted:
+            return False
         mark = _Mark(monotonic() + timeout_millis / 1e3)
         return self._pass_mark(mark) and mark.flushed
 
     def shutdown(self) -> None:
         """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
         if self._closed.is_set():
+            return
+        if self.exporter.is_interrupted:
+            self.exporter.end_behind(self.shutdown)
             return
         self._closed.set()
         mark = _Mark(monotonic() + _SHUTDOWN_S, last=True)
@@ -172,7 +178,7 @@ class ConversationSpanProcessor(SpanProcessor):
                     self._start()
         if not full:
             self._queue.put((span, size))
-            if self._closed.is_set():  # meanwhile, and nobody may come to take it
+            if self._closed.is_set() and not self._writes():  # meanwhile, and nobody may come to take it
                 self._write_rest()
             return
         self._metrics.dropped()
@@ -198,9 +204,13 @@ class ConversationSpanProcessor(SpanProcessor):
         finally:
             self._starting.release()
 
+    def _writes(self) -> bool:
+        """Say whether there is a writer."""
+        return self._writer is not None and self._writer.is_alive()
+
     def _pass_mark(self, mark: _Mark) -> bool:
         """Wait until what was taken before has been written; return whether it was tried in time."""
-        if self._writer is None or not self._writer.is_alive():
+        if not self._writes():
             self._write_rest()
             mark.reach(self.exporter)
             return True
@@ -254,9 +264,12 @@ class ConversationSpanProcessor(SpanProcessor):
             _logger.exception("%d turns are lost", len(spans))
         with self._written_lock:
             self._written_bytes += size
-        if self._dropped_lately and not self.queue_bytes:
-            with self._lock:
+        # The next time, where that lock is held: by who may wait for this, as said above.
+        if self._dropped_lately and not self.queue_bytes and self._lock.acquire(blocking=False):
+            try:
                 ended, self._dropped_lately = self._dropped_lately, 0
+            finally:
+                self._lock.release()
             if ended:
                 _logger.warning("turns are written again; %d were dropped", ended)
 

@@ -239,6 +239,33 @@ def test_a_turn_that_ends_in_the_middle_of_a_hand_over_comes_after_it(
     assert not writer_of(processor).turns_failed
 
 
+@pytest.mark.parametrize("wanted", ["flush", "shutdown"])
+def test_a_handler_in_the_middle_of_a_hand_over_waits_for_nothing_and_nothing_is_lost(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str
+) -> None:
+    begin(processor)
+    assert processor.force_flush()
+    took: list[float] = []
+
+    def interrupted(value: tuple[Any, ...]) -> bytes:
+        monkeypatch.undo()
+        began = time.monotonic()
+        if wanted == "flush":
+            assert not processor.force_flush(60_000)
+        else:
+            processor.shutdown()
+        took.append(time.monotonic() - began)
+        return frames.packed(value)
+
+    monkeypatch.setattr(parent, "packed", interrupted)
+    record(0, 1)
+    assert took[0] < 30
+    if wanted == "flush":
+        assert processor.force_flush()
+    assert numbers(tmp_path) == Counter([0])  # by now in the case of the shutdown, too
+    assert writer_of(processor).turns_failed == 0
+
+
 def test_signals_for_the_proxy_do_not_end_it(processor: ConversationSpanProcessor, tmp_path: Path) -> None:
     process = begin(processor)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

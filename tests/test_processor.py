@@ -191,6 +191,55 @@ def test_a_handler_may_flush_while_who_it_interrupts_takes_a_turn(provider: Trac
     assert numbers(tmp_path) == Counter(range(20))
 
 
+def test_a_handler_may_flush_when_turns_have_been_dropped_before(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow_down(monkeypatch, 0.005)
+    ours = ConversationSpanProcessor(directory=tmp_path, queue_bytes=100_000)
+    provider.add_span_processor(ours)
+    record(0, 100)
+    assert ours.turns_dropped
+    with ours._lock:  # as on the way into the queue
+        assert ours.force_flush(30_000)
+    record(100, 1)
+    assert ours.force_flush()
+    assert [f"{ours.turns_dropped} were dropped" in entry.getMessage() for entry in caplog.records][1:] == [True]
+
+
+def test_who_ends_a_turn_during_the_shutdown_takes_no_mark_from_the_writer(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 0.5)
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    queue = ours._queue
+    record(0, 1)
+    wait_until(queue.empty)  # and the writer is at it
+    writer = ours._writer
+    assert writer is not None
+    late: list[object] = []
+
+    class Queue:
+        """Lets a turn come behind the last mark, of somebody who has seen before that the processor is open."""
+
+        def put(self, item: Any) -> None:
+            queue.put(item)
+            if not isinstance(item, tuple) and not late:
+                late.append(item)
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(ours._closed, "is_set", iter([False, True]).__next__)
+                    record(100, 1)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(queue, name)
+
+    monkeypatch.setattr(ours, "_queue", Queue())
+    ours.shutdown()
+    writer.join(10)
+    assert not writer.is_alive()
+    assert numbers(tmp_path) == Counter([0, 100])
+
+
 def test_only_turns_are_taken_sampled_or_not(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001
     provider = TracerProvider(sampler=TurnSampler(ALWAYS_OFF))
     provider.add_span_processor(ConversationSpanProcessor(directory=tmp_path))

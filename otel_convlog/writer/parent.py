@@ -17,10 +17,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import own_process, readers
 from otel_convlog.metrics import ExporterMetrics
+from otel_convlog.reentry import Reentry
 from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import IO
 
@@ -80,7 +81,7 @@ class ProcessWriter(SpanExporter):
         self._reported = threading.Condition(threading.RLock())  # for what has been sent, and its reports
         self._process: subprocess.Popen[bytes] | None = None
         self._room_bytes = 0  # of the pipe to the process, where that is known
-        self._sending = False
+        self._reentry = Reentry()
         self._ready = False  # whether the process has said that it is there
         self._turns = 0  # that have come
         self._sent: deque[_Sent] = deque()
@@ -125,6 +126,15 @@ class ProcessWriter(SpanExporter):
         """How long turns may gather before they are handed over together, in seconds."""
         return _LINGER_S
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether this thread is in the middle of a hand-over, so that it must not wait for another thread's."""
+        return self._reentry.is_here or self._local.is_interrupted
+
+    def end_behind(self, end: Callable[[], object]) -> None:
+        """Have something called when this thread, which `is_interrupted`, is out of the middle."""
+        (self._reentry if self._reentry.is_here else self._local).end_behind(end)
+
     def wait_for_twins(self) -> None:
         """Expect spans one by one as they end, rather than many at once."""
         self._local.wait_for_twins()
@@ -148,26 +158,24 @@ class ProcessWriter(SpanExporter):
         """
         if not self._ready or self._writes_itself or size_bytes > _MOST_AT_ONCE_BYTES or not readers.is_turn(span):
             return False
-        if not self._lock.acquire(blocking=False):
+        if self._reentry.is_here:  # what it has interrupted is not done yet
             return False
-        try:
-            process = self._process
-            # A signal's handler, or a destructor, that interrupts what follows has the lock too.
-            if process is None or process.stdin is None or self._sending:
+        with self._reentry:
+            if not self._lock.acquire(blocking=False):
                 return False
-            self._sending = True
             try:
+                process = self._process
+                if process is None or process.stdin is None:
+                    return False
                 frame = self._packed([span])
                 if not self._has_room(len(frame)):
                     return False
                 self._note_sent([span], len(frame))
                 with suppress(OSError, ValueError):  # it has ended; who reads its reports writes what it has not
                     process.stdin.write(frame)
+                return True
             finally:
-                self._sending = False
-            return True
-        finally:
-            self._lock.release()
+                self._lock.release()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Hand the turns among the spans over, or write them. Never raises.

@@ -9,7 +9,8 @@ from typing import NamedTuple
 # has no conditional writes, and memory, which nobody shares.
 _STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "file")
 _DATABASES = ("postgresql", "postgres")
-_PASSWORD = re.compile(r"(://[^/?#@:]*):[^/?#@]*@|((?:^|[?&])password=)[^&]*")
+# Up to the last @, since who writes a password as it is may have any of these characters in it.
+_PASSWORD = re.compile(r"(://[^/?#@:]*):.*@|((?:^|[?&])\w*password=)[^&]*", re.IGNORECASE | re.DOTALL)
 
 
 class SharedLog(NamedTuple):
@@ -24,7 +25,7 @@ class SharedLog(NamedTuple):
     database: str
 
     def __repr__(self) -> str:
-        return f"{self.store} with {without_password(self.database)}"
+        return f"{without_password(self.store)} with {without_password(self.database)}"
 
 
 def checked_store_url(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, nullcontext
 from datetime import date, timedelta
 from pathlib import Path
@@ -64,8 +65,12 @@ def place_options(function: Callable[..., object]) -> Callable[..., object]:
 
 
 def opened_mirror(settings: Settings) -> Mirror:
-    """Return this machine's copy of a log that several share."""
+    """Return this machine's copy of a log that several share.
+
+    What a store that is a directory gets from now on is its owner's alone, as what the deliverer gives it.
+    """
     assert settings.shared is not None  # noqa: S101  who calls this has asked
+    os.umask(0o077)
     with extras("cloud,postgres"):
         from otel_convlog.shared.mirror import Mirror  # noqa: PLC0415  of extras
 

@@ -85,7 +85,7 @@ def unchanged(connection: Connection, file: str, version: int) -> None:
         ChangedError: It is not.
     """
     row = connection.execute("SELECT version FROM convlog_files WHERE file = %s", (text(file),)).fetchone()
-    if row is not None and row[0] != version:
+    if row is None or row[0] != version:
         raise ChangedError(f"{file} has been changed by somebody else meanwhile; try again")
 
 

@@ -51,7 +51,7 @@ class Database:
             connection = self._connected()
             with connection.transaction():
                 yield connection
-        except (psycopg.DataError, psycopg.IntegrityError):
+        except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded):
             raise
         except psycopg.Error as error:
             self.close()
@@ -65,8 +65,12 @@ class Database:
 
     def _connected(self) -> Connection:
         if self._connection is None:
+            try:
+                conninfo = make_conninfo(self.url, **conninfo_to_dict(_ALIVE))
+            except psycopg.ProgrammingError:  # which repeats what it cannot read, and that may be the password
+                raise AwayError(f"{without_password(self.url)} cannot be used: it cannot be read as a URL") from None
             connection = psycopg.connect(
-                make_conninfo(self.url, **conninfo_to_dict(_ALIVE)),
+                conninfo,
                 connect_timeout=_CONNECT_S,
                 application_name="otel_convlog",
                 autocommit=True,

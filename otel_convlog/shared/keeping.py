@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     from otel_convlog.store.entries import TurnEntry
 
 _LATE = timedelta(seconds=10)
+# Turns that are before turns of the same conversation in a document of another day; `write_files` sees those of one.
+_BEFORE_THOSE_OF_ANOTHER_DAY = """
+    UPDATE convlog_files f SET disordered = TRUE FROM unnest(%s::text[], %s::text[]) AS new (file, first)
+    WHERE f.file = new.file AND NOT f.disordered AND EXISTS (
+        SELECT 1 FROM convlog_files o
+        WHERE o.conversation_id = f.conversation_id AND o.file <> f.file AND o.last_started > new.first
+    )
+"""
 MOST_TURNS = 256  # of a batch: what one transaction holds up others for
 MOST_BYTES = 16 << 20
 
@@ -130,7 +138,7 @@ def keep(
                 evidence.forget(before.known)
             asking = _asked_with(one, before.seal) if before is not None else one
             rows.append(_identified(asking, grouping, evidence, as_they_say=as_they_say))
-        _write(connection, evidence, rows, () if as_they_say else replaced)
+        _write(connection, evidence, rows, replaced, as_they_say=as_they_say)
         database.round_trips += 1
     return Kept(len(rows), [before.object for before, _ in replaced])
 
@@ -199,12 +207,16 @@ def _write(
     evidence: BatchEvidence,
     rows: Sequence[_Row],
     replaced: Sequence[tuple[WrittenTurn, _Asked]],
+    *,
+    as_they_say: bool,
 ) -> None:
     with connection.pipeline(), connection.cursor() as cursor:
         rows_into(cursor, "convlog_turns", TURNS, [_turn_row(row, evidence) for row in rows])
         keys = [(key, added.turn.number, int(kind)) for added in evidence.added.values() for key, kind in added.keys]
         rows_into(cursor, "convlog_evidence", EVIDENCE, keys, rest="ON CONFLICT DO NOTHING")
-        write_files(cursor, _file_rows(rows))
+        write_files(cursor, file_rows := _file_rows(rows))
+        if not as_they_say:
+            cursor.execute(_BEFORE_THOSE_OF_ANOTHER_DAY, ([row[0] for row in file_rows], [row[3] for row in file_rows]))
         if evidence.continued:
             cursor.execute(
                 "UPDATE convlog_turns SET continued = TRUE WHERE turn_id = ANY(%s) AND NOT continued",
@@ -213,7 +225,7 @@ def _write(
         late = [row.asked.turn.record.started_at for row in rows if row.asked.turn.record.updated_at < _late_before()]
         if late:
             ask_again(cursor, min(late))
-        for before, asked in replaced:
+        for before, asked in () if as_they_say else replaced:
             facts = ", ".join(f"{name} = %s" for name in FACTS)
             cursor.execute(
                 f"UPDATE convlog_turns SET object = %s, size = %s, seal = %s, in_document = FALSE, {facts}"  # noqa: S608  our own names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import LocalStore, from_url
 
 from otel_convlog.shared.away import AwayError, ChangedError
+from otel_convlog.shared_log import without_password
+from otel_convlog.store.layout import is_day
 from otel_convlog.store.locked_file import make_private_file
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ _T = TypeVar("_T")
 TURNS = ".turns"
 _DAY = len("YYYY-MM-DD")
 _DIGEST_DIGITS = 16
+_LONGEST_ID = 100
+_NAME = re.compile(rf"{re.escape(TURNS)}/\d{{4}}-\d\d-\d\d/\w+-[0-9a-f]{{{_DIGEST_DIGITS}}}\.json")
 
 _PROVIDERS = ("AWS", "AZURE", "GOOGLE")
 _AT_ONCE = 32  # requests: a store takes tens of milliseconds for each, whatever else it does
@@ -40,8 +45,15 @@ _WHOLE_BYTES = 16 << 20  # a larger document is sent in parts, for which no stor
 
 
 def turn_object(turn_id: str, started_at: str, body: bytes | memoryview) -> str:
-    """Return the name of a turn's object: the same for the same turn with the same content, and no other."""
-    name = turn_id if turn_id.replace("_", "").isalnum() and turn_id.isascii() else sha256(turn_id.encode()).hexdigest()
+    """Return the name of a turn's object: the same for the same turn with the same content, and no other.
+
+    Raises:
+        ValueError: The turn does not say on which day it began.
+    """
+    if not is_day(started_at[:_DAY]):
+        raise ValueError(f"{started_at!r} is no time")
+    is_name = turn_id.replace("_", "").isalnum() and turn_id.isascii() and len(turn_id) <= _LONGEST_ID
+    name = turn_id if is_name else sha256(turn_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{TURNS}/{started_at[:_DAY]}/{name}{_end_of(body)}"
 
 
@@ -188,6 +200,8 @@ class Objects:
             obstore.put(self._store, name, body, mode="create")
 
     def _get(self, name: str) -> bytes | None:
+        if not _NAME.fullmatch(name):  # whoever writes to the database could have anything read otherwise
+            return None
         try:
             body = obstore.get(self._store, name).bytes().to_bytes()
         except FileNotFoundError:
@@ -207,7 +221,7 @@ def _errors(place: str) -> Iterator[None]:
         raise
     except (BaseError, OSError, ValueError, NotImplementedError) as error:
         reason = str(error).partition("\n")[0]  # obstore adds a dump of its own
-        raise AwayError(f"{place} cannot be used: {reason}") from error
+        raise AwayError(f"{without_password(place)} cannot be used: {reason}") from error
 
 
 def _allows_http() -> bool:

@@ -34,6 +34,7 @@ _MENDING_INTERVAL_S = 60.0
 _EMPTY_DAY_S = 2 * 86_400
 _DAY = len("YYYY-MM-DD")
 ASIDE = "undeliverable"
+_NO_DAY = "undated"
 
 _logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ class Spool:
 
     def put_aside(self, turn: SpooledTurn) -> None:
         """Keep a turn that cannot be delivered in a file beside, and go on behind it."""
-        path = self.directory / ASIDE / turn.started_at[:_DAY] / f"{turn.path.stem}-{turn.end}.json"
+        day = turn.started_at[:_DAY] if is_day(turn.started_at[:_DAY]) else _NO_DAY
+        path = self.directory / ASIDE / day / f"{turn.path.stem}-{turn.end}.json"
         make_folder(path.parent.parent, OWNER)
         make_folder(path.parent, OWNER)
         make_private_file(path)
@@ -199,8 +201,8 @@ def _files(directory: Path) -> Iterator[tuple[Path, os.stat_result]]:
     except FileNotFoundError:
         return
     for folder in sorted(folders):
-        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        with suppress(OSError), os.scandir(folder) as entries:  # it is gone, or no folder
             for entry in entries:
-                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                if entry.name.endswith(".json"):
                     with suppress(FileNotFoundError):
                         yield Path(entry.path), entry.stat(follow_symlinks=False)

@@ -52,7 +52,7 @@ def is_conversation_file(path: Path) -> bool:
 def is_conversation_name(file: str) -> bool:
     """Say whether that is what `conversation_file` gives, or could have given on another system."""
     day, _, name = file.partition("/")
-    return is_day(day) and name.endswith(".json") and not name.startswith(".") and not set(name) & set("/\\\0")
+    return is_day(day) and name.endswith(".json") and not set(name) & set("/\\\0")
 
 
 def matching(directory: Path, pattern: str) -> list[Path]:

@@ -32,6 +32,7 @@ from otel_convlog.shared_log import SharedLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from simulated_clients import Turn
@@ -111,13 +112,13 @@ class Place:
         self._stack.callback(machine.deliverer.close)
         return machine
 
-    def make_documents(self, grouping: str = "lineage") -> int:
-        """Make all documents that lack something; return how many that were."""
+    def make_documents(self, grouping: str = "lineage", *, most: float = float("inf")) -> int:
+        """Make all documents that lack something; return how many that were, or the most."""
         objects = Objects(self.store)
         with closing(Database(self.database)) as database, closing(objects):
             maker = DocumentMaker(database, objects)
             made = 0
-            while make_one(maker, database, objects, Grouping(grouping), quiet_s=0):
+            while made < most and make_one(maker, database, objects, Grouping(grouping), quiet_s=0):
                 made += 1
         return made
 
@@ -196,6 +197,23 @@ def turn_span(
     finalize_turn(turn, duration_ms=1.0)
     (span,) = exporter.get_finished_spans()
     return span
+
+
+def later(span: ReadableSpan, by: timedelta) -> ReadableSpan:
+    """The same turn at another time."""
+    nanoseconds = int(by.total_seconds() * 1e9)
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        attributes=span.attributes,
+        events=span.events,
+        resource=span.resource,
+        instrumentation_scope=span.instrumentation_scope,
+        start_time=span.start_time + nanoseconds,
+        end_time=span.end_time + nanoseconds,
+    )
 
 
 def recorded(turns: Iterable[Turn]) -> list[ReadableSpan]:

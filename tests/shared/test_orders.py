@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shared_place import dialogue, recorded
+from shared_place import dialogue, later, recorded
 from simulated_clients import CLIENTS
 
 from otel_convlog.shared import keeping
@@ -53,6 +53,42 @@ def test_whatever_the_client_the_documents_are_those_of_one_machine(
         machine.deliver()
     place.make_documents()
     assert place.documents() == place.written_by_one_machine(*spans, **setting)
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1, 3), (0, 2, 3, 1), (0, 3, 2, 1), (2, 0, 1, 3), (3, 2, 1, 0)])
+def test_over_midnight_too_the_order_in_which_turns_come_changes_nothing(
+    place_in_folder: Place, order: tuple[int, ...]
+) -> None:
+    place = place_in_folder
+    first, second, *today = dialogue("one", 4)
+    spans = [later(first, timedelta(days=-1)), later(second, timedelta(days=-1)), *today]
+    machine = place.machine()
+    for number in order:
+        machine.write(spans[number])
+        machine.deliver()
+        place.make_documents()
+    documents = place.documents()
+    assert len(documents) == 2
+    assert documents == place.written_by_one_machine(*spans)
+
+
+def test_what_cannot_be_put_right_is_not_tried_for_ever(
+    place_in_folder: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_LATE", timedelta(0))
+    place = place_in_folder
+    for seed in (68, 69, 70):  # without the end that is tested here these had none
+        dice = random.Random(seed)
+        spans = [
+            span for client in dice.sample(sorted(CLIENTS), 2) for n in (0, 1) for span in recorded(CLIENTS[client](n))
+        ]
+        machines = [place.machine(f"spool-{seed}-{number}") for number in range(_MACHINES)]
+        skews = (timedelta(0), timedelta(seconds=-120), timedelta(0))
+        for span in dice.sample(spans, len(spans)):
+            number = dice.randrange(_MACHINES)
+            machines[number].write(later(span, skews[number]))
+            machines[number].deliver()
+        assert place.make_documents(most=200) < 200
 
 
 def test_what_was_known_when_it_came_is_not_asked_for_again(place: Place) -> None:

@@ -21,7 +21,7 @@ from servers import free_port, postgres
 from shared_place import Place, dialogue, interleaved
 
 from otel_convlog.shared.away import ChangedError
-from otel_convlog.shared.objects import Objects
+from otel_convlog.shared.objects import Objects, turn_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,9 +92,10 @@ def test_a_log_on_azure_is_the_log_of_one_machine(tmp_path: Path, monkeypatch: p
             assert place.documents() == place.written_by_one_machine(*spans)
             objects = Objects(place.store)
             with closing(objects):
-                objects.put_turns([("one", b"first")])()
-                objects.put_turns([("one", b"second")])()
-                assert list(objects.get_turns([("one", 5)])) == [b"first"]
+                name = turn_object("one", "2026-11-24", b"first")
+                objects.put_turns([(name, b"first")])()
+                objects.put_turns([(name, b"second")])()
+                assert list(objects.get_turns([(name, 5)])) == [b"first"]
                 foreign = tmp_path / "foreign.json"
                 foreign.write_text("{}")
                 for known in (None, '"0x0" '):

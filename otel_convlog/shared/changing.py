@@ -78,6 +78,16 @@ def remove_file(database: Database, objects: Objects, file: str) -> None:
         objects.remove([file, *gone])  # before it is said, so that what is left can be removed once more
 
 
+def remove_conversation(database: Database, objects: Objects, conversation_id: str) -> None:
+    """Remove all documents of a conversation, as `remove_file` does one."""
+    with database.transaction() as connection:
+        files = connection.execute(
+            "SELECT file FROM convlog_files WHERE conversation_id = %s", (text(conversation_id),)
+        ).fetchall()
+    for (file,) in files:
+        remove_file(database, objects, file)
+
+
 def unchanged(connection: Connection, file: str, version: int) -> None:
     """See that a document is what it was.
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from otel_convlog.shared.changing import remove_file
+from otel_convlog.shared.changing import remove_conversation
 from otel_convlog.times import format_datetime
 
 if TYPE_CHECKING:
@@ -69,12 +69,7 @@ class Pruner:
         removed = 0
         while ids := self._due(oldest):
             for conversation_id in ids:
-                with self._database.transaction() as connection:
-                    files = connection.execute(
-                        "SELECT file FROM convlog_files WHERE conversation_id = %s", (conversation_id,)
-                    ).fetchall()
-                for (file,) in files:
-                    remove_file(self._database, self._objects, file)
+                remove_conversation(self._database, self._objects, conversation_id)
                 removed += 1
         return removed
 

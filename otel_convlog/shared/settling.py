@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.away import AwayError
-from otel_convlog.shared.changing import remove_file
+from otel_convlog.shared.changing import remove_conversation
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversations
 from otel_convlog.shared.rejoining import earlier_conversations
@@ -73,8 +73,7 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
         turns = turns_of_conversations(connection, [conversation_id])
         kept = _kept_of(connection, turns)
     if not turns:  # they have gone to another conversation, and who had them go there has died
-        for file in _files_of(database, conversation_id):
-            remove_file(database, objects, file)
+        remove_conversation(database, objects, conversation_id)
         return
     unmatched = [turn for turn in turns if kept[turn.number].unmatched]
     seals = {number: of_it.seal for number, of_it in kept.items() if of_it.seal is not None}
@@ -172,12 +171,6 @@ def make_one(  # noqa: PLR0913  what there is to do it with
     else:
         maker.make(leased)
     return True
-
-
-def _files_of(database: Database, conversation_id: str) -> list[str]:
-    with database.transaction() as connection:
-        rows = connection.execute("SELECT file FROM convlog_files WHERE conversation_id = %s", (text(conversation_id),))
-        return [str(file) for (file,) in rows.fetchall()]
 
 
 def _leave(database: Database, conversation_id: str) -> None:

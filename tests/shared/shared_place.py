@@ -199,23 +199,6 @@ def turn_span(
     return span
 
 
-def later(span: ReadableSpan, by: timedelta) -> ReadableSpan:
-    """The same turn at another time."""
-    nanoseconds = int(by.total_seconds() * 1e9)
-    assert span.start_time is not None
-    assert span.end_time is not None
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        attributes=span.attributes,
-        events=span.events,
-        resource=span.resource,
-        instrumentation_scope=span.instrumentation_scope,
-        start_time=span.start_time + nanoseconds,
-        end_time=span.end_time + nanoseconds,
-    )
-
-
 def recorded(turns: Iterable[Turn]) -> list[ReadableSpan]:
     """The spans of turns as `simulated_clients` has them."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
@@ -240,16 +223,18 @@ def started(provider: TracerProvider, **arguments: Any) -> Any:
 
 def with_attributes(span: ReadableSpan, more: dict[str, str]) -> ReadableSpan:
     """The same span, exported once more with other attributes."""
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        attributes={**(span.attributes or {}), **more},
-        events=span.events,
-        resource=span.resource,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    return _with(span, attributes={**(span.attributes or {}), **more})
+
+
+def later(span: ReadableSpan, by: timedelta) -> ReadableSpan:
+    """The same turn at another time."""
+    nanoseconds = int(by.total_seconds() * 1e9)
+    return _with(span, start_time=(span.start_time or 0) + nanoseconds, end_time=(span.end_time or 0) + nanoseconds)
+
+
+def _with(span: ReadableSpan, **changes: Any) -> ReadableSpan:
+    names = ("name", "context", "attributes", "events", "resource", "start_time", "end_time", "instrumentation_scope")
+    return ReadableSpan(**{**{name: getattr(span, name) for name in names}, **changes})
 
 
 def interleaved(dialogues: Sequence[Sequence[ReadableSpan]]) -> list[ReadableSpan]:

@@ -15,12 +15,11 @@ from otel_convlog.shared.database import Database
 from otel_convlog.shared_log import without_password
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from opentelemetry.sdk.trace import ReadableSpan
     from shared_place import Machine, Place
 
 
-def named(conversation_id: str, turns: int = 2) -> list[object]:
+def named(conversation_id: str, turns: int = 2) -> list[ReadableSpan]:
     return [
         turn_span(
             {"conversation_id": conversation_id, "messages": [{"role": "user", "content": f"{number} of them"}]},
@@ -35,23 +34,22 @@ def test_any_id_of_a_client_s_is_delivered_and_read(place_in_folder: Place, conv
     place = place_in_folder
     spans = named(conversation_id)
     machine = place.machine()
-    machine.write(*spans)  # type: ignore[arg-type]
+    machine.write(*spans)
     assert machine.waiting() == 1
     assert machine.deliver() == 2
     assert machine.waiting() == 0
     place.make_documents()
-    assert place.documents() == place.written_by_one_machine(*spans)  # type: ignore[arg-type]
+    assert place.documents() == place.written_by_one_machine(*spans)
     assert place.mirror().refresh() == 1
 
 
-def altered(machine: Machine, field: str, value: str) -> Path:
+def alter(machine: Machine, field: str, value: str) -> None:
     """Change a field of the one turn in the spool, and let it be the first to be delivered."""
     (path,) = machine.settings.directory.glob("????-??-??/*.json")
     text = path.read_text()
     before = json.dumps({field: json.loads(text)["turns"][0][field]})[1:-1]
     path.write_text(text.replace(before, json.dumps({field: value})[1:-1]))
     os.utime(path, (1, 1))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -67,7 +65,7 @@ def test_a_crafted_file_in_the_spool_holds_up_no_other(place_in_folder: Place, f
     place = place_in_folder
     machine = place.machine()
     machine.write(*dialogue("one", 1))
-    altered(machine, field, value)
+    alter(machine, field, value)
     machine.write(*dialogue("two", 2))
     for _ in range(3):
         machine.deliver()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -179,6 +180,19 @@ def test_secrets_that_were_written_are_scrubbed_from_objects_too(place: Place, t
     assert "nightfall" not in str(place.rows("SELECT * FROM convlog_files"))
 
 
+def test_what_a_command_writes_to_a_directory_is_its_owner_s_alone(place_in_folder: Place) -> None:
+    machine = place_in_folder.machine()
+    machine.write(*dialogue("one", 2))
+    machine.deliver()
+    before = os.umask(0o022)
+    try:
+        run(place_in_folder, "publish")
+    finally:
+        os.umask(before)
+    (document,) = (place_in_folder.folder / "store").glob("????-??-??/*.json")
+    assert stat.S_IMODE(document.stat().st_mode) == 0o600
+
+
 def test_old_conversations_are_pruned(place: Place, spans: list[ReadableSpan]) -> None:
     run(place, "prune", "--max-bytes", "1")
     assert len(ids(place)) == 1  # the one that was written last stays
@@ -317,6 +331,7 @@ machine.deliverer.close()
 """
 _MEASURED = """
 import re
+import stat
 from pathlib import Path
 from otel_convlog.cli import main
 try:

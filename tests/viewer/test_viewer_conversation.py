@@ -103,6 +103,7 @@ def test_a_deep_link_opens_a_turn_and_a_tab_also_without_scripts(browser: Browse
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(viewer.address)
+    page.wait_for_url(f"{viewer.url}/")
     page.goto(f"{viewer.url}/conversation/weather?turn=2&tab=wire")
     expect(page.get_by_role("tab", selected=True)).to_have_text("Wire")
     expect(page.locator(".rail [aria-current]")).to_have_attribute("data-number", "2")

@@ -22,6 +22,7 @@ from otel_convlog.shared.keeping import MOST_BYTES, MOST_TURNS, NewTurn, keep
 from otel_convlog.shared.objects import Objects, turn_object
 from otel_convlog.shared.only_one import only_one
 from otel_convlog.shared.pruning import Pruner
+from otel_convlog.shared.removals import Remover
 from otel_convlog.shared.settling import make_one
 from otel_convlog.shared.shared_key import share_key
 from otel_convlog.shared.spool import Spool
@@ -160,25 +161,25 @@ class Deliverer:
     def _deliver_together(self, batch: list[SpooledTurn], grouping: Grouping) -> None:
         objects = self._store()
         names = [turn_object(turn.turn_id, turn.started_at, turn.body) for turn in batch]
-        wait_for_objects = objects.put_turns((name, turn.body) for name, turn in zip(names, batch, strict=True))
+        put = objects.put_turns((name, turn.body) for name, turn in zip(names, batch, strict=True))
         new = [NewTurn(turn.value, name, len(turn.body), turn.seal) for name, turn in zip(names, batch, strict=True)]
-        kept = keep(self._database, grouping, new, wait_before=wait_for_objects)
+        kept = keep(self._database, grouping, new, objects=put)
         self._spool.done(batch)
-        self._delivered += kept.new
-        self._repeated += len(batch) - kept.new
-        if kept.superseded:
-            with suppress(AwayError):  # nothing refers to them any more
-                objects.remove(kept.superseded)
+        self._delivered += kept
+        self._repeated += len(batch) - kept
 
     def _make_documents(self, stop: threading.Event) -> None:
         """Make documents, with a connection of its own: a long one holds up no delivery."""
         database = Database(self._log.database)
         pruner: Pruner | None = None
+        remover: Remover | None = None
         try:
             while not stop.wait(_DOCUMENTS_S):
                 try:
                     pruner = pruner or Pruner(database, self._store(), **self._bounds)
                     pruner.prune_sometimes()
+                    remover = remover or Remover(database, self._store())
+                    remover.remove_sometimes()
                     maker = DocumentMaker(database, self._store())
                     while not stop.is_set() and make_one(
                         maker, database, self._store(), self._grouping, quiet_s=self._quiet_s

@@ -20,8 +20,10 @@ from otel_convlog.jsontext import from_any_json
 from otel_convlog.record import Identity
 from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.shared.database import texts
+from otel_convlog.shared.removals import note_removals, remove_noted
 from otel_convlog.store import commit
 from otel_convlog.store.document import rendered_from, with_identity
+from otel_convlog.store.layout import is_conversation_name
 from otel_convlog.store.locked_file import locked_file
 from otel_convlog.store.reading import iterate_turns
 
@@ -100,7 +102,7 @@ class DocumentMaker:
         return Leased(*row) if row else None
 
     def make(self, leased: Leased) -> None:
-        """Make a document, and give it back.
+        """Make a document, and give it back; one that has no turns any more is removed.
 
         Raises:
             AwayError: The database or the store cannot be used now.
@@ -108,11 +110,15 @@ class DocumentMaker:
         try:
             with self._database.transaction() as connection:
                 turns = turns_of_file(connection, leased.file)
+            if not turns or not is_conversation_name(leased.file):
+                self._drop(leased)
+                return
             with TemporaryDirectory(prefix="convlog-") as folder:
                 path = Path(folder) / "day" / "document.json"
                 known = self.write(path, leased.file, turns, known=leased.document, rebuild=leased.rebuild)
                 version = self._objects.put_document(leased.file, path, known) if path.exists() else known
-            self._note(leased.file, version, turns)
+            if not self._note(leased.file, version, turns):
+                self._take_back(leased.file)
         except ChangedError:
             # Its last maker has died before he said so, or was taken for dead: what is there is looked at once more.
             self.give_back(leased, rebuild=True)
@@ -165,6 +171,7 @@ class DocumentMaker:
         for turn, body in zip(turns, self._objects.get_turns((turn.object, turn.size) for turn in turns), strict=True):
             value = turn_value(body) if body is not None else _turn_in(old, turn.turn_id) if old is not None else None
             if value is None:
+                self._see_that_it_counts(turn)
                 _logger.error("%s is not in the store as it was written: a turn is lost", turn.object)
             else:
                 yield rendered_from(with_identity(value, turn.identity), turn.identity.conversation_id)
@@ -181,7 +188,44 @@ class DocumentMaker:
         if step:
             _append(path, step)
 
-    def _note(self, file: str, version: str | None, turns: Sequence[DocumentTurn]) -> None:
+    def _see_that_it_counts(self, turn: DocumentTurn) -> None:
+        """See that an object is still that of the turn.
+
+        Raises:
+            ChangedError: Another has come in its place, or the turn has been removed.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT object FROM convlog_turns WHERE number = %s", (turn.number,)).fetchone()
+        if row is None or row[0] != turn.object:
+            raise ChangedError(f"{turn.object} does not count any more")
+
+    def _drop(self, leased: Leased) -> None:
+        """Remove a document that has no turns, or whose name is none; unless a turn comes meanwhile."""
+        with self._database.transaction() as connection:
+            gone = connection.execute(
+                "DELETE FROM convlog_files f WHERE file = %s AND lease = %s"
+                " AND NOT EXISTS (SELECT 1 FROM convlog_turns WHERE file = f.file) RETURNING file",
+                (leased.file, self._lease),
+            ).fetchone()
+            if gone is not None:
+                note_removals(connection, [leased.file])
+            else:
+                connection.execute(
+                    "UPDATE convlog_files SET lease = NULL, leased_until = NULL, pending = %s"
+                    " WHERE file = %s AND lease = %s",
+                    (is_conversation_name(leased.file), leased.file, self._lease),
+                )
+        if gone is not None:
+            remove_noted(self._database, self._objects)
+
+    def _take_back(self, file: str) -> None:
+        """See to a document that has been made while somebody else has taken it, or removed it."""
+        with self._database.transaction() as connection:
+            note_removals(connection, [file])  # or, where it goes on, it is made once more
+        remove_noted(self._database, self._objects)
+
+    def _note(self, file: str, version: str | None, turns: Sequence[DocumentTurn]) -> bool:
+        """Say that a document has been made; return whether it is still wanted, and nobody else's."""
         added = [turn for turn in turns if not turn.in_document]
         with self._database.transaction() as connection:
             # A turn that was replaced meanwhile is not in it.
@@ -191,13 +235,14 @@ class DocumentMaker:
                 " WHERE t.number = made.number AND t.object = made.object",
                 ([turn.number for turn in added], [turn.object for turn in added]),
             )
-            connection.execute(
+            noted = connection.execute(
                 "UPDATE convlog_files f SET document = %(version)s, lease = NULL, leased_until = NULL,"
                 " version = nextval('convlog_versions'), pending = left_over.any, rebuild = f.rebuild AND left_over.any"
                 " FROM (SELECT EXISTS (SELECT 1 FROM convlog_turns WHERE file = %(file)s AND NOT in_document) AS any)"
                 " left_over WHERE f.file = %(file)s AND f.lease = %(lease)s",
                 {"version": version, "file": file, "lease": self._lease},
             )
+        return noted.rowcount > 0
 
 
 def turns_of_file(connection: Connection, file: str) -> list[DocumentTurn]:

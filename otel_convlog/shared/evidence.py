@@ -39,13 +39,18 @@ _KINDS = {int(kind): kind for kind in Kind}
 
 
 class WrittenTurn(NamedTuple):
-    """A turn that the database has, where, and what is compared of it where its object does not tell that."""
+    """A turn that the database has, where, and what is compared of it where its object does not tell that.
+
+    Attributes:
+        keys: Those of its evidence, as `packed_keys` has them; none where that is too old.
+    """
 
     known: KnownTurn
     scope: str
     object: str
     file: str
     seal: str | None
+    keys: bytes | None
 
 
 class NewEvidence(NamedTuple):
@@ -70,6 +75,7 @@ class BatchEvidence:
     Attributes:
         added: What is to be kept, by the turns' ids, in their order.
         written: The turns of the batch that the database has already, by their ids.
+        removed: Those of the batch's objects that were removed, or about to be.
     """
 
     def __init__(self, database: Database, connection: Connection) -> None:
@@ -80,6 +86,7 @@ class BatchEvidence:
         self._continued: dict[str, None] = {}
         self._numbers: list[int] = []
         self.written: dict[str, WrittenTurn] = {}
+        self.removed: list[str] = []
         self.added: dict[str, NewEvidence] = {}
 
     @property
@@ -87,11 +94,14 @@ class BatchEvidence:
         """The ids of turns that those added continue."""
         return list(self._continued)
 
-    def begin(self, turn_ids: Sequence[str], keys: Iterable[bytes], slots: Iterable[int]) -> None:
+    def begin(
+        self, turn_ids: Sequence[str], objects: Sequence[str], keys: Iterable[bytes], slots: Iterable[int]
+    ) -> None:
         """Wait for others who are at the same dialogues, then fetch what is known: one round trip.
 
         Args:
             turn_ids: Those of the batch.
+            objects: The names of their objects: from now on nobody removes these.
             keys: What will be asked for.
             slots: Those of the dialogues that the batch has turns of.
         """
@@ -106,18 +116,23 @@ class BatchEvidence:
                 (sorted(set(slots)),),
             )
             written = connection.execute(
-                f"SELECT {_COLUMNS}, scope, object, file, seal FROM convlog_turns WHERE turn_id = ANY(%s)",  # noqa: S608  our own names
+                f"SELECT {_COLUMNS}, scope, object, file, seal, keys FROM convlog_turns"  # noqa: S608  our own names
+                " WHERE turn_id = ANY(%s) ORDER BY turn_id FOR UPDATE",
                 (texts(turn_ids),),
                 binary=True,
+            )
+            removed = connection.execute(
+                "DELETE FROM convlog_removals WHERE name = ANY(%s) RETURNING name", (list(objects),)
             )
             matches = connection.execute(_MATCHES, (wanted,), binary=True)
             numbers = connection.execute(
                 "SELECT nextval('convlog_numbers') FROM generate_series(1, %s)", (len(turn_ids),)
             )
         self._database.round_trips += 1
-        for *known, scope, name, file, seal in written.fetchall():
+        for *known, scope, name, file, seal, packed in written.fetchall():
             turn = KnownTurn._make(known)
-            self.written[turn.turn_id] = WrittenTurn(turn, scope, name, file, seal)
+            self.written[turn.turn_id] = WrittenTurn(turn, scope, name, file, seal, packed)
+        self.removed = [row[0] for row in removed.fetchall()]
         self._take(wanted, matches.fetchall())
         self._numbers = [row[0] for row in numbers.fetchall()][::-1]
 
@@ -173,9 +188,9 @@ class BatchEvidence:
             self._continued[turn.continues] = None
 
     def forget(self, turn: KnownTurn) -> None:
-        """Forget a turn that was kept, which is to be kept anew."""
-        self.written.pop(text(turn.turn_id), None)
-        self._connection.execute("DELETE FROM convlog_evidence WHERE number = %s", (turn.number,))
+        """Forget a turn of the batch that was kept, which is to be kept anew."""
+        written = self.written.pop(text(turn.turn_id))
+        forget_evidence(self._connection, [(turn.number, written.keys)])
         self._connection.execute("DELETE FROM convlog_turns WHERE number = %s", (turn.number,))
         self._database.round_trips += 2
 

@@ -12,6 +12,7 @@ from otel_convlog.identity.lookups import dialogue_keys, first_keys
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.database import rows_into, text
 from otel_convlog.shared.evidence import BatchEvidence, packed_keys, slot_of
+from otel_convlog.shared.removals import note_removals
 from otel_convlog.shared.rows import (
     EVIDENCE,
     FACTS,
@@ -29,7 +30,7 @@ from otel_convlog.store.entries import describe
 from otel_convlog.times import format_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from psycopg import Connection
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from otel_convlog.record import IdentifiedTurn, Identity
     from otel_convlog.shared.database import Database
     from otel_convlog.shared.evidence import WrittenTurn
+    from otel_convlog.shared.objects import PutTurns
     from otel_convlog.store.entries import TurnEntry
 
 _LATE = timedelta(seconds=10)
@@ -47,6 +49,11 @@ _BEFORE_THOSE_OF_ANOTHER_DAY = """
         SELECT 1 FROM convlog_files o
         WHERE o.conversation_id = f.conversation_id AND o.file <> f.file AND o.last_started > new.first
     )
+"""
+# Where who has moved turns is killed before he has said so of all documents, they are put right by themselves.
+_LEFT = """
+    UPDATE convlog_files SET disordered = TRUE, pending = TRUE, rebuild = TRUE, touched = now() + interval '1 minute'
+    WHERE file = ANY(%s)
 """
 MOST_TURNS = 256  # of a batch: what one transaction holds up others for
 MOST_BYTES = 16 << 20
@@ -68,18 +75,6 @@ class NewTurn(NamedTuple):
     seal: str | None = None
 
 
-class Kept(NamedTuple):
-    """What has come of a batch.
-
-    Attributes:
-        new: How many of its turns had not come before.
-        superseded: The objects in whose place others have come.
-    """
-
-    new: int
-    superseded: list[str]
-
-
 class _Asked(NamedTuple):
     new: NewTurn
     turn: IdentifiedTurn
@@ -99,9 +94,9 @@ def keep(
     grouping: Grouping,
     turns: Sequence[NewTurn],
     *,
+    objects: PutTurns,
     as_they_say: bool = False,
-    wait_before: Callable[[], object] = lambda: None,
-) -> Kept:
+) -> int:
     """Find the conversations of turns, and keep what is known of them; two round trips for most batches.
 
     What has come before is recognised, and changes nothing; with another content, that counts from now on.
@@ -110,9 +105,13 @@ def keep(
         database: The database.
         grouping: How a turn finds its conversation.
         turns: The turns.
-        as_they_say: Whether they stay in the conversation that they say.
-        wait_before: Called before the database is asked, and behind what takes the processor: it returns when their
-            objects are there.
+        objects: Theirs, which are being written. Before the database is asked, and behind what takes the processor,
+            they are waited for.
+        as_they_say: Whether they stay in the conversation that they say. What is said of documents that have had one of
+            them has to be put right then: `otel_convlog.shared.changing`.
+
+    Returns:
+        How many of them had not come before; as they say, or not with this content.
 
     Raises:
         AwayError: The database cannot be used now; nothing is kept.
@@ -121,10 +120,11 @@ def keep(
     asked = [_asked(new, grouping) for new in sorted(newest.values(), key=_started_at)]
     keys = [key for one in asked if one.question for key in first_keys(one.question.exchange)]
     slots = [slot for one in asked for slot in _slots(one)]
-    wait_before()
+    objects.wait()
     with database.transaction() as connection:
         evidence = BatchEvidence(database, connection)
-        evidence.begin([one.turn.record.turn_id for one in asked], keys, slots)
+        evidence.begin([one.turn.record.turn_id for one in asked], [one.new.object for one in asked], keys, slots)
+        objects.put_again(evidence.removed)
         rows: list[_Row] = []
         replaced: list[tuple[WrittenTurn, _Asked]] = []
         for one in asked:
@@ -140,7 +140,7 @@ def keep(
             rows.append(_identified(asking, grouping, evidence, as_they_say=as_they_say))
         _write(connection, evidence, rows, replaced, as_they_say=as_they_say)
         database.round_trips += 1
-    return Kept(len(rows), [before.object for before, _ in replaced])
+    return len(rows)
 
 
 def _started_at(new: NewTurn) -> str:
@@ -225,7 +225,12 @@ def _write(
         late = [row.asked.turn.record.started_at for row in rows if row.asked.turn.record.updated_at < _late_before()]
         if late:
             ask_again(cursor, min(late))
-        for before, asked in () if as_they_say else replaced:
+        if replaced:
+            note_removals(connection, [before.object for before, _ in replaced])
+        if as_they_say:
+            cursor.execute(_LEFT, (sorted({before.file for before, _ in replaced}),))
+            return
+        for before, asked in replaced:
             facts = ", ".join(f"{name} = %s" for name in FACTS)
             cursor.execute(
                 f"UPDATE convlog_turns SET object = %s, size = %s, seal = %s, in_document = FALSE, {facts}"  # noqa: S608  our own names

@@ -8,6 +8,7 @@ changed here is brought back.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_convlog.identity.grouping import Grouping
 from otel_convlog.reading.conversations import UnknownConversationError
 from otel_convlog.shared.away import ChangedError
-from otel_convlog.shared.changing import put_file, remove_file, unchanged
+from otel_convlog.shared.changing import Seen, add_turns, describe_file, remove_file, seen
 from otel_convlog.shared.copying import digests_in
 from otel_convlog.shared.database import Database, text
 from otel_convlog.shared.documents import DocumentMaker, turns_of_file
@@ -48,6 +49,7 @@ _SCHEMA = """
     ) WITHOUT ROWID
 """
 _PATIENCE_S = 60.0
+_MOST_TRIES = 5
 _MOST_ALIKE = 50  # conversations that a shortened id may be the beginning of
 _CACHE_VARIABLE = "XDG_CACHE_HOME"  # https://specifications.freedesktop.org/basedir-spec/latest/
 
@@ -132,20 +134,24 @@ class Mirror:
         with self.held() as state:
             known = _known(state)
             there = {path.relative_to(self.directory).as_posix(): path for path in conversation_files(self.directory)}
-            changed = [
-                file for file, path in there.items() if file not in known or known[file][1] != Stamp.of(path.lstat())
-            ]
+            changed = {
+                file: path
+                for file, path in there.items()
+                if file not in known or known[file][1] != Stamp.of(path.lstat())
+            }
             gone = [file for file in known if file not in there]
-            for file in (*changed, *gone):
-                if file in known:
-                    self._see_unchanged(file, known[file][0], state)
-                if file in there:
-                    put_file(self._database, self._objects, file, there[file])
-                    self.make_document(file)
-                    self._note(state, file, self._version(file), there[file])
-                else:
-                    remove_file(self._database, self._objects, file)
-                    state.execute("DELETE FROM files WHERE file = ?", (file,))
+            before = {file: self._seen(file, known[file][0], state) for file in (*changed, *gone) if file in known}
+            # Turns come to where they go before they leave where they were: who is killed in between loses none.
+            for path in changed.values():
+                add_turns(self._database, self._objects, path)
+            for file, path in changed.items():
+                turns = before[file].turns if file in before else []
+                describe_file(self._database, self._objects, file, path, turns)
+                self.make_document(file)
+                self._note(state, file, self._version(file), path)
+            for file in gone:
+                remove_file(self._database, self._objects, file, before[file].version)
+                state.execute("DELETE FROM files WHERE file = ?", (file,))
             return len(changed) + len(gone)
 
     @contextmanager
@@ -191,7 +197,8 @@ class Mirror:
         Raises:
             AwayError: The database or the store cannot be used now.
         """
-        added = put_file(self._database, self._objects, file, path, only_add=True)
+        added = add_turns(self._database, self._objects, path)
+        describe_file(self._database, self._objects, file, path)
         self.make_document(file)
         return added
 
@@ -299,11 +306,8 @@ class Mirror:
     def _fetch(self, want: _Wanted, state: sqlite3.Connection, catalog: Catalog) -> None:
         path = self.directory / want.file
         with TemporaryDirectory(prefix=".fetched-", dir=self.directory) as folder:
-            with self._database.transaction() as connection:
-                turns = turns_of_file(connection, want.file)
             new = Path(folder) / "day" / "document.json"
-            if turns:
-                self._maker.write(new, want.file, turns, known=want.document, rebuild=want.rebuild)
+            self._write(new, want)
             if not new.exists():
                 self._drop(want.file, state, catalog)
                 return
@@ -311,6 +315,21 @@ class Mirror:
             os.replace(new, path)  # noqa: PTH105  as in posix_files
         index_file(self.directory, catalog, path)
         self._note(state, want.file, want.version, path)
+
+    def _write(self, path: Path, want: _Wanted) -> None:
+        """Write a document with the turns that it has now, if it has any."""
+        for last in (False,) * _MOST_TRIES + (True,):
+            with self._database.transaction() as connection:
+                turns = turns_of_file(connection, want.file)
+            try:
+                if turns:
+                    self._maker.write(path, want.file, turns, known=want.document, rebuild=want.rebuild)
+            except ChangedError:  # while it was read
+                shutil.rmtree(path.parent)
+                if last:
+                    raise
+            else:
+                return
 
     def _reconcile(self, state: sqlite3.Connection) -> None:
         """Forget what is not here as it was fetched, whoever has changed or removed it, and whatever else is here."""
@@ -339,10 +358,9 @@ class Mirror:
             row = connection.execute("SELECT version FROM convlog_files WHERE file = %s", (text(file),)).fetchone()
         return row[0] if row else 0
 
-    def _see_unchanged(self, file: str, version: int, state: sqlite3.Connection) -> None:
+    def _seen(self, file: str, version: int, state: sqlite3.Connection) -> Seen:
         try:
-            with self._database.transaction() as connection:
-                unchanged(connection, file, version)
+            return seen(self._database, file, version)
         except ChangedError:
             state.execute("UPDATE files SET version = 0 WHERE file = ?", (file,))
             raise

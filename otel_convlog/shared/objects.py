@@ -18,11 +18,11 @@ from obstore.store import LocalStore, from_url
 
 from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.shared_log import without_password
-from otel_convlog.store.layout import is_day
+from otel_convlog.store.layout import is_conversation_name, is_day
 from otel_convlog.store.locked_file import make_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from obstore import UpdateVersion
@@ -88,17 +88,14 @@ class Objects:
         self._is_local = isinstance(self._store, LocalStore)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="convlog-objects")
 
-    def put_turns(self, turns: Iterable[tuple[str, bytes]]) -> Callable[[], object]:
+    def put_turns(self, turns: Iterable[tuple[str, bytes]]) -> PutTurns:
         """Begin to write objects that are there once and for all.
 
         Args:
             turns: Their names, from `turn_object`, and bytes. One that is there already has the same bytes.
-
-        Returns:
-            To be called to wait for all of them. It raises `AwayError` where one of them is not written.
         """
-        begun = [self._pool.submit(self._put_new, name, body) for name, body in turns]
-        return lambda: [self._result(future) for future in begun]
+        bodies = dict(turns)
+        return PutTurns(self, bodies, self._begin_to_put(bodies))
 
     def get_turns(self, turns: Iterable[tuple[str, int]]) -> Iterator[bytes | None]:
         """Yield the bytes of objects, in this order, a few of them in memory; None for one that is gone, or is another.
@@ -191,6 +188,9 @@ class Objects:
         """Wait for what is under way."""
         self._pool.shutdown()
 
+    def _begin_to_put(self, bodies: Mapping[str, bytes]) -> list[Future[None]]:
+        return [self._pool.submit(self._put_new, name, body) for name, body in bodies.items()]
+
     def _result(self, future: Future[_T]) -> _T:
         with _errors(self.place):
             return future.result()
@@ -209,8 +209,37 @@ class Objects:
         return body if name.endswith(_end_of(body)) else None
 
     def _remove(self, name: str) -> None:
+        if not _NAME.fullmatch(name) and not is_conversation_name(name):  # as above
+            return
         with suppress(FileNotFoundError):
             obstore.delete(self._store, name)
+
+
+class PutTurns:
+    """Objects of turns that are being written; from `Objects.put_turns`."""
+
+    def __init__(self, objects: Objects, bodies: Mapping[str, bytes], begun: Sequence[Future[None]]) -> None:
+        self._objects = objects
+        self._bodies = bodies
+        self._begun = begun
+
+    def wait(self) -> None:
+        """Wait until they are there.
+
+        Raises:
+            AwayError: One of them is not written.
+        """
+        for future in self._begun:
+            self._objects._result(future)  # noqa: SLF001  a part of it
+
+    def put_again(self, names: Iterable[str]) -> None:
+        """Write those of them once more that somebody may have removed.
+
+        Raises:
+            AwayError: One of them is not written.
+        """
+        bodies = {name: self._bodies[name] for name in names}
+        PutTurns(self._objects, bodies, self._objects._begin_to_put(bodies)).wait()  # noqa: SLF001  as above
 
 
 @contextmanager

@@ -18,10 +18,11 @@ _MOST = 1_000  # conversations that are looked for at once
 
 # Of each conversation when it was written last, and how many bytes it and all newer ones have.
 _OLDEST = """
-    SELECT conversation_id FROM (
-        SELECT conversation_id, updated_at, sum(size) OVER (ORDER BY updated_at DESC, conversation_id) AS with_newer,
+    SELECT conversation_id, version FROM (
+        SELECT conversation_id, version, updated_at,
+            sum(size) OVER (ORDER BY updated_at DESC, conversation_id) AS with_newer,
             row_number() OVER (ORDER BY updated_at DESC, conversation_id) AS place
-        FROM (SELECT conversation_id, max(updated_at) AS updated_at, sum(size_bytes) AS size
+        FROM (SELECT conversation_id, max(version) AS version, max(updated_at) AS updated_at, sum(size_bytes) AS size
             FROM convlog_files GROUP BY conversation_id) conversations
     ) ordered
     WHERE place > 1 AND (updated_at < %(oldest)s OR with_newer > %(most)s) ORDER BY updated_at LIMIT %(limit)s
@@ -67,13 +68,15 @@ class Pruner:
         if self._max_age_days is not None:
             oldest = format_datetime(datetime.now(timezone.utc) - timedelta(days=self._max_age_days))
         removed = 0
-        while ids := self._due(oldest):
-            for conversation_id in ids:
-                remove_conversation(self._database, self._objects, conversation_id)
-                removed += 1
+        while now := sum(
+            remove_conversation(self._database, self._objects, conversation_id, version)
+            for conversation_id, version in self._due(oldest)
+        ):
+            removed += now
         return removed
 
-    def _due(self, oldest: str) -> list[str]:
+    def _due(self, oldest: str) -> list[tuple[str, int]]:
+        """Return conversations that are past the bounds, and what they are now: one that goes on meanwhile stays."""
         bounds = {"oldest": oldest, "most": self._max_bytes, "limit": _MOST}
         with self._database.transaction() as connection:
-            return [row[0] for row in connection.execute(_OLDEST, bounds).fetchall()]
+            return [(row[0], row[1]) for row in connection.execute(_OLDEST, bounds).fetchall()]

@@ -107,6 +107,14 @@ _STEPS = (
     ALTER TABLE convlog_turns ADD COLUMN unmatched BOOLEAN NOT NULL DEFAULT FALSE;
     CREATE INDEX convlog_turns_unmatched ON convlog_turns (started_at) WHERE unmatched
     """,
+    """
+    CREATE TABLE convlog_removals (         -- what is to be removed from the store
+        name TEXT PRIMARY KEY,
+        noted_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+        removed_at TIMESTAMPTZ              -- none while it is to be
+    );
+    CREATE INDEX convlog_removals_due ON convlog_removals (name) WHERE removed_at IS NULL
+    """,
 )
 VERSION = len(_STEPS)
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_convlog.identity.grouping import question_of
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.away import AwayError
-from otel_convlog.shared.changing import remove_conversation
 from otel_convlog.shared.database import text, texts
 from otel_convlog.shared.documents import turn_value, turns_of_conversations
 from otel_convlog.shared.rejoining import earlier_conversations
@@ -73,7 +72,7 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
         turns = turns_of_conversations(connection, [conversation_id])
         kept = _kept_of(connection, turns)
     if not turns:  # they have gone to another conversation, and who had them go there has died
-        remove_conversation(database, objects, conversation_id)
+        _leave(database, conversation_id)  # its documents are removed where they would be made
         return
     unmatched = [turn for turn in turns if kept[turn.number].unmatched]
     seals = {number: of_it.seal for number, of_it in kept.items() if of_it.seal is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
@@ -32,11 +33,36 @@ if TYPE_CHECKING:
 _TORN_S = 5.0  # how long a file may be torn before it is mended: its writer may be at it
 _MENDING_INTERVAL_S = 60.0
 _EMPTY_DAY_S = 2 * 86_400
+_MOST_DELIVERED = 256  # files that are remembered; what one that is not has is delivered again, and recognised
 _DAY = len("YYYY-MM-DD")
 ASIDE = "undeliverable"
 _NO_DAY = "undated"
 
 _logger = logging.getLogger(__name__)
+
+
+class ReadFile:
+    """Which file it is that has been read: its inode is no other file's as long as this is there.
+
+    Args:
+        path: Where it is.
+        inode: Its inode.
+
+    Attributes:
+        inode: Its inode; 0 where another file is there already.
+    """
+
+    def __init__(self, path: Path, inode: int) -> None:
+        self.inode = inode
+        self._descriptor = -1
+        if sys.platform != "win32":  # where no number is used again, and where a file that is open is not replaced
+            self._descriptor = os.open(path, os.O_RDONLY)
+            if os.fstat(self._descriptor).st_ino != inode:
+                self.inode = 0
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 class SpooledTurn(NamedTuple):
@@ -45,7 +71,7 @@ class SpooledTurn(NamedTuple):
     Attributes:
         value: Its JSON; `body` is its bytes.
         seal: What is compared of it, where its JSON does not tell that.
-        path: The file that it stands in, `inode` which one that is, and `end` where the turn ends in it.
+        path: Where the file is that it stands in, `file` which one that is, and `end` where the turn ends in it.
     """
 
     turn_id: str
@@ -54,7 +80,7 @@ class SpooledTurn(NamedTuple):
     body: bytes
     seal: str | None
     path: Path
-    inode: int
+    file: ReadFile
     end: int
 
 
@@ -76,7 +102,7 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._catalog = Catalog(directory)
-        self._delivered: dict[Path, tuple[int, int]] = {}  # how far a file is, which could not be removed yet
+        self._delivered: dict[Path, tuple[ReadFile, int]] = {}  # how far a file is, which could not be removed yet
         self._refused: set[Path] = set()
         self._next_mending = 0.0
 
@@ -106,12 +132,14 @@ class Spool:
 
     def done(self, turns: Iterable[SpooledTurn]) -> None:
         """Remove turns that are delivered; those of a file that holds others are removed with the last of these."""
-        ends: defaultdict[tuple[Path, int], int] = defaultdict(int)
+        ends: defaultdict[tuple[Path, ReadFile], int] = defaultdict(int)
         for turn in turns:
-            ends[turn.path, turn.inode] = max(ends[turn.path, turn.inode], turn.end)
-        for (path, inode), end in ends.items():
-            self._delivered[path] = (inode, end)
+            ends[turn.path, turn.file] = max(ends[turn.path, turn.file], turn.end)
+        for (path, file), end in ends.items():
+            self._delivered[path] = (file, end)
             self._remove_if_done(path)
+        while len(self._delivered) > _MOST_DELIVERED:  # each has a descriptor
+            del self._delivered[next(iter(self._delivered))]
 
     def put_aside(self, turn: SpooledTurn) -> None:
         """Keep a turn that cannot be delivered in a file beside, and go on behind it."""
@@ -129,7 +157,6 @@ class Spool:
         self._catalog.close()
 
     def _turns(self, path: Path) -> Iterator[SpooledTurn]:
-        inode, start = self._delivered.get(path, (0, 0))
         try:
             with shared_file(path) as file:
                 whole = commit.inspect(file)
@@ -137,8 +164,9 @@ class Spool:
                     self._mend(path)
                     return
                 file.unlock()
-                if file.stamp.inode != inode:  # one that was delivered has been replaced
-                    start = 0
+                read, start = self._delivered.get(path, (None, 0))
+                if read is None or file.stamp.inode != read.inode:  # one that was delivered has been replaced
+                    read, start = ReadFile(path, file.stamp.inode), 0
                 if start == whole.tail_offset:
                     self._remove_if_done(path)
                     return
@@ -148,7 +176,7 @@ class Spool:
                         turn_id, started_at = str(value.get("turn_id", "")), str(value.get("started_at", ""))
                         end = offset + len(body)
                         lean, seal = without_seal(value, body)
-                        yield SpooledTurn(turn_id, started_at, value, lean, seal, path, file.stamp.inode, end)
+                        yield SpooledTurn(turn_id, started_at, value, lean, seal, path, read, end)
         except FileNotFoundError:
             self._delivered.pop(path, None)
         except (OSError, ValueError) as error:
@@ -157,14 +185,14 @@ class Spool:
                 _logger.warning("%s cannot be read, so its turns are not delivered: %s", path, error)
 
     def _remove_if_done(self, path: Path) -> None:
-        inode, end = self._delivered[path]
+        read, end = self._delivered[path]
         with suppress(OSError), locked_file_if_free(path) as file:
             if file is None:
                 if not path.exists():
                     del self._delivered[path]
                 return
             whole = commit.inspect(file)
-            if file.stamp.inode != inode or whole is None or whole.tail_offset != end:
+            if file.stamp.inode != read.inode or whole is None or whole.tail_offset != end:
                 return
             file.remove()
             del self._delivered[path]

@@ -93,8 +93,8 @@ def test_a_log_on_azure_is_the_log_of_one_machine(tmp_path: Path, monkeypatch: p
             objects = Objects(place.store)
             with closing(objects):
                 name = turn_object("one", "2026-11-24", b"first")
-                objects.put_turns([(name, b"first")])()
-                objects.put_turns([(name, b"second")])()
+                objects.put_turns([(name, b"first")]).wait()
+                objects.put_turns([(name, b"second")]).wait()
                 assert list(objects.get_turns([(name, 5)])) == [b"first"]
                 foreign = tmp_path / "foreign.json"
                 foreign.write_text("{}")

@@ -24,13 +24,13 @@ from otel_convlog.shared.only_one import only_one
 from otel_convlog.shared.schema import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from shared_place import Place
 
     from otel_convlog.identity.grouping import Grouping
-    from otel_convlog.shared.keeping import Kept, NewTurn
+    from otel_convlog.shared.keeping import NewTurn
+    from otel_convlog.shared.objects import PutTurns
 
 
 def test_a_dialogue_becomes_the_document_that_one_machine_would_have_written(place: Place) -> None:
@@ -261,7 +261,8 @@ def test_the_tables_of_the_release_before_are_brought_to_this_one(place: Place) 
     machine.deliver()
     machine.write(*dialogue("one", 2))
     assert machine.deliver() == 2
-    assert place.rows("SELECT version FROM convlog_schema ORDER BY version") == [(1,), (2,)]
+    steps = [(version,) for version in range(1, VERSION + 1)]
+    assert place.rows("SELECT version FROM convlog_schema ORDER BY version") == steps
     assert place.rows("SELECT turn_count FROM convlog_files") == [(2,)]
 
 
@@ -281,12 +282,10 @@ def test_what_the_database_refuses_does_not_hold_up_what_comes_behind_it(
     good, bad = dialogue("good", 2), dialogue("bad", 1)
     machine.write(*good, *bad)
 
-    def refuse(
-        database: Database, grouping: Grouping, new: list[NewTurn], *, wait_before: Callable[[], object]
-    ) -> Kept:
+    def refuse(database: Database, grouping: Grouping, new: list[NewTurn], *, objects: PutTurns) -> int:
         if any("of bad," in str(turn) for turn in new):
             raise psycopg.DataError("invalid byte sequence")
-        return keep(database, grouping, new, wait_before=wait_before)
+        return keep(database, grouping, new, objects=objects)
 
     monkeypatch.setattr("otel_convlog.shared.delivering.keep", refuse)
     machine.deliver()

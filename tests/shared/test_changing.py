@@ -266,6 +266,25 @@ def test_a_document_that_is_made_while_its_conversation_is_forgotten_goes(
     assert not in_store(place)
 
 
+def test_a_document_that_is_made_while_the_one_before_is_removed_is_made_once_more(
+    place_in_folder: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_in_folder
+    first, second = (with_attributes(span, {"gen_ai.conversation.id": "named"}) for span in dialogue("one", 2))
+    machine = with_turns(place, first)
+
+    def go_on() -> None:
+        deliver(machine, second)
+        place.make_documents()
+
+    before(monkeypatch, Objects, "remove", go_on)
+    forget_in(place.mirror(), Target(conversation_id="named"))
+    assert ids(place) == ["named"]
+    place.make_documents()
+    assert in_documents(place) == [turn_ids(place)]
+    assert in_store(place) == referred(place)
+
+
 def test_a_document_that_two_make_is_right_in_the_end(place_in_folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place = place_in_folder
     first, second = dialogue("one", 2)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +155,23 @@ def test_a_turn_that_comes_again_with_more_in_it_takes_the_place_of_what_was(pla
     store = Objects(place.store)
     with closing(store):
         assert None not in list(store.get_turns((str(name), 1_000) for name in objects[0]))  # type: ignore[attr-defined]
+
+
+def test_a_file_that_is_written_anew_again_and_again_while_it_is_delivered_is_not_taken_for_the_one_before(
+    place_in_folder: Place,
+) -> None:
+    spans = dialogue("one", 2)
+    machine = place_in_folder.machine()
+    machine.write(*spans)
+    spool = machine.deliverer._spool
+    for number in range(3):  # a file system may give the file the number that one had before which is gone
+        (turn,) = spool.take(1, 1 << 20)
+        spool.done([turn])
+        del turn
+        for time in (2 * number, 2 * number + 1):
+            machine.write(with_attributes(spans[0], {"convlog.error": json.dumps({"message": f"{time:02}"})}))
+        found = [turn.value["error"] for turn in spool.take(10, 1 << 20)]
+        assert found == [{"message": f"{2 * number + 1:02}"}, None]
 
 
 def test_a_document_grows_by_the_turns_that_it_lacks(place: Place) -> None:

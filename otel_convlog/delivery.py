@@ -9,9 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from otel_convlog.pending import PendingTurns
+from otel_convlog.reentry import tried_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from otel_convlog.metrics import ExporterMetrics
@@ -38,21 +39,18 @@ class TurnDelivery:
         self._store = store
         self._pending = PendingTurns(most_bytes)
         self._metrics = metrics
-        self._count_lock = threading.Lock()
-        self.turns_written = 0
-        self.bytes_written = 0
-        self.turns_failed = 0
+        self.reset()
 
     @property
     def waiting_bytes(self) -> int:
         """How many bytes of turns wait because the disk has refused them."""
         return self._pending.bytes
 
-    def deliver(self, turns: Mapping[Path, list[RenderedTurn]], *, at_once: bool = False, deadline: float = inf) -> int:
+    def deliver(self, turns: dict[Path, list[RenderedTurn]], *, at_once: bool = False, deadline: float = inf) -> int:
         """Write turns, those that wait before the new ones of the same file.
 
         Args:
-            turns: The new ones, by their files.
+            turns: The new ones, by their files. What is written, waits, or is lost, is taken out.
             at_once: Whether what waits is tried though it has been tried a moment ago.
             deadline: After that, by `time.monotonic`, nothing more that waits is tried.
 
@@ -61,24 +59,23 @@ class TurnDelivery:
         """
         waiting = self._pending.take(at_once=at_once)
         lost = 0
-        untried, unseen = dict(waiting), dict(turns)
+        anything = bool(waiting or turns)
+        untried = dict(waiting)
         try:
             for path in waiting:
                 if monotonic() >= deadline:
                     break
                 lost += self._try_again(path, untried)
-            for path, new in turns.items():
+            for path in list(turns):
                 if self._pending.waits(path):
-                    lost += self._keep(path, new)
+                    lost += self._keep(path, turns[path])
                 else:
-                    lost += self._try(path, new)
-                del unseen[path]
+                    lost += self._try(path, turns[path])
+                del turns[path]
         finally:  # also when a signal's handler ends the process here
             for path, old in untried.items():
                 self._pending.put_back(path, old)
-            for path, new in unseen.items():
-                self._keep(path, new)
-        if waiting or turns:
+        if anything:
             self._pending.settle()
         return lost
 
@@ -93,9 +90,12 @@ class TurnDelivery:
                 self.turns_failed += turns
             self._metrics.failed(turns)
 
-    def unlock_in_child(self) -> None:
-        """Begin to count in a forked child: another thread of the parent may have been at it."""
+    def reset(self) -> None:
+        """Begin to count in a forked child: what was counted is the parent's, and one of its threads may be at it."""
         self._count_lock = threading.Lock()
+        self.turns_written = 0
+        self.bytes_written = 0
+        self.turns_failed = 0
 
     def _try_again(self, path: Path, untried: dict[Path, list[RenderedTurn]]) -> int:
         turns = untried[path]
@@ -122,7 +122,7 @@ class TurnDelivery:
         steps: list[int] = []
         lost = 0
         try:
-            self._store.write(path, turns, steps.append)
+            tried_twice(lambda: self._store.write(path, turns[sum(steps) :], steps.append))
         except OSError as error:
             lost = self._keep(path, turns[sum(steps) :], error)
         except Exception:

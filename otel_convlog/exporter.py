@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
 from math import inf
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -15,19 +14,16 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog.assembly.assembler import TICK_S, Assembler
-from otel_convlog.content import without_content
-from otel_convlog.content_modes import FULL
 from otel_convlog.delivery import TurnDelivery
 from otel_convlog.destination import Destination
+from otel_convlog.forks import after_fork_in_child
 from otel_convlog.identity.identifier import Identifier
-from otel_convlog.limits_warning import LimitsWarning
 from otel_convlog.metrics import ExporterMetrics
-from otel_convlog.record import IdentifiedTurn
 from otel_convlog.redaction.logs import keep_secrets_out_of_logs
 from otel_convlog.redaction.turns import TurnRedactor
-from otel_convlog.reentry import Reentry
+from otel_convlog.reentry import InHand, Reentry, tried_twice
+from otel_convlog.rendering import TurnRenderer
 from otel_convlog.settings import PREFIX, Settings
-from otel_convlog.store import render
 from otel_convlog.store.directory_key import DirectoryKey
 
 if TYPE_CHECKING:
@@ -145,8 +141,7 @@ class ConversationSpanExporter(SpanExporter):
             _logger.warning("a redactor is a function of this process, so turns are written by a thread of it")
         self._destination = Destination(self._settings, self.keywords, self.environment)
         self._store = self._destination.store
-        self._key = DirectoryKey(self._settings.directory, access=self._store.access)
-        self._identifier = Identifier(
+        identifier = Identifier(
             self._store.evidence,
             grouping=self._settings.grouping,
             scope=self._settings.scope,
@@ -155,13 +150,12 @@ class ConversationSpanExporter(SpanExporter):
         )
         self._assembler = Assembler(self._settings.sources, most_bytes=self._settings.queue_bytes)
         self._timer: threading.Timer | None = None
-        self._limits_warning = LimitsWarning()
+        key = DirectoryKey(self._settings.directory, access=self._store.access)
+        self._renderer = TurnRenderer(self._settings, identifier, self._redactor, self._destination, key)
         self._metrics = ExporterMetrics(self, lambda exporter: exporter.waiting_bytes)
         self._delivery = TurnDelivery(self._store, self._settings.queue_bytes, self._metrics)
         self._reentry = Reentry()
-        if hasattr(os, "register_at_fork"):
-            unlock = weakref.WeakMethod(self._unlock_in_child)
-            os.register_at_fork(after_in_child=lambda: (method := unlock()) and method())
+        after_fork_in_child(self._leave_to_parent)
 
     @property
     def directory(self) -> Path:
@@ -272,8 +266,10 @@ class ConversationSpanExporter(SpanExporter):
         if self._reentry.is_here:
             self._reentry.set_aside(spans)
             return SpanExportResult.SUCCESS
-        results = [self._export(spans), *map(self._export, self._reentry.taken())]
-        return SpanExportResult.FAILURE if SpanExportResult.FAILURE in results else SpanExportResult.SUCCESS
+        self._export_kept()
+        result = self._export(InHand(spans))
+        self._export_kept()
+        return result
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write what waits for spans around it, and try again to write what the disk has refused.
@@ -294,19 +290,17 @@ class ConversationSpanExporter(SpanExporter):
             self._reentry.end_behind(self.shutdown)
             return
         self._flush(last=True)
-        with self._reentry:
+        with self._reentry.middle():
             self._delivery.give_up()
-        self._export_set_aside()
+        self._export_kept()
         self._destination.close()
 
-    def _export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def _export(self, in_hand: InHand) -> SpanExportResult:
         started = perf_counter()
         try:
-            with self._reentry:
-                records, unreadable = self._assembler.add(spans)
-                self._delivery.lose(unreadable)
-                lost = unreadable + self._store_records(records)
-                if records:
+            with self._reentry.middle(in_hand):
+                lost = self._write(in_hand)
+                if in_hand.records:
                     self._metrics.took(perf_counter() - started)
         except Exception:
             _logger.exception("spans could not be exported")
@@ -315,16 +309,17 @@ class ConversationSpanExporter(SpanExporter):
         self._destination.look_after()
         return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
-    def _export_set_aside(self) -> None:
-        for spans in self._reentry.taken():
-            self._export(spans)
+    def _export_kept(self) -> None:
+        for in_hand in self._reentry.taken():
+            self._export(in_hand)
 
     def _flush(self, *, last: bool, deadline: float = inf) -> bool:
         try:
             while True:
-                self._export_set_aside()
-                with self._reentry:
-                    self._store_records(self._assembler.flush(last=last), at_once=True, deadline=deadline)
+                self._export_kept()
+                with self._reentry.middle(in_hand := InHand()):
+                    in_hand.records = self._assembler.flush(last=last)
+                    self._write(in_hand, at_once=True, deadline=deadline)
                 if not self._reentry.holds_any or monotonic() >= deadline:
                     break
         except Exception:
@@ -350,51 +345,44 @@ class ConversationSpanExporter(SpanExporter):
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
-            with self._reentry:
-                self._store_records(self._assembler.due())
-            self._export_set_aside()
+            with self._reentry.middle(in_hand := InHand()):
+                in_hand.records = self._assembler.due()
+                self._write(in_hand)
+            self._export_kept()
         except Exception:
             _logger.exception("turns could not be written")
         finally:
             context_api.detach(token)
         self._look_again()
 
-    def _store_records(self, records: Sequence[TurnRecord], *, at_once: bool = False, deadline: float = inf) -> int:
-        """Find the turns' conversations and write them; return how many are lost."""
+    def _write(self, in_hand: InHand, *, at_once: bool = False, deadline: float = inf) -> int:
+        """Read turns from what is in hand, find their conversations, and write them; return how many are lost."""
+        lost = 0
+        if in_hand.records is None:
+            in_hand.records, lost = self._assembler.add(in_hand.spans)
+            self._delivery.lose(lost)
+        if in_hand.files is None:
+            in_hand.files, unreadable = self._by_file(in_hand.records)
+            self._delivery.lose(unreadable)
+            lost += unreadable
+        return lost + self._delivery.deliver(in_hand.files, at_once=at_once, deadline=deadline)
+
+    def _by_file(self, records: Sequence[TurnRecord]) -> tuple[dict[Path, list[RenderedTurn]], int]:
+        """Return turns as they are to be written, by their files, and how many cannot be."""
         by_file: dict[Path, list[RenderedTurn]] = {}
         unreadable = 0
         for record in records:
             try:
-                turn, rendered = self._rendered(record)
-                by_file.setdefault(self._store.path_of(turn), []).append(rendered)
+                path, rendered = tried_twice(self._renderer.rendered, record)
+                by_file.setdefault(path, []).append(rendered)
             except Exception:
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")
-        self._delivery.lose(unreadable)
-        return unreadable + self._delivery.deliver(by_file, at_once=at_once, deadline=deadline)
+        return by_file, unreadable
 
-    def _rendered(self, record: TurnRecord) -> tuple[IdentifiedTurn, RenderedTurn]:
-        """Find a turn's conversation, then take out what must not be written."""
-        if lost := record.trace.get("lost"):
-            self._limits_warning.note(lost, record.trace.get("source"))
-        mode = self._settings.content.mode(record)
-        key = b"" if mode == FULL else self._key.value()
-        identity = self._identifier.identify(record, key=key)
-        whole = record
-        if mode == FULL:
-            record = self._redactor.clean_streams(record)
-        record = without_content(record.with_stream_events(self._settings.stream_events), mode)
-        turn = IdentifiedTurn(record, identity)
-        rendered = render(turn)
-        clean = self._redactor.clean(turn, rendered.body)
-        if clean is not turn:
-            turn, rendered = clean, render(clean)
-        if not record.tells_its_dialogue:
-            rendered = self._destination.sealed(rendered, lambda: self._identifier.seal(whole, key=key))
-        return turn, rendered
-
-    def _unlock_in_child(self) -> None:
-        self._delivery.unlock_in_child()
+    def _leave_to_parent(self) -> None:
+        """In a forked child: what is in hand, and what waits, is its parent's."""
+        self._delivery.reset()
         self._reentry.reset()
         self._assembler.reset()
         self._timer = None

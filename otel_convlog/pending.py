@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from otel_convlog.forks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,8 @@ class PendingTurns:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            # What waits in a parent is the parent's to write; its lock may be held by a thread that the child lacks.
-            reset = weakref.WeakMethod(self._reset)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        # What waits in a parent is the parent's to write; its lock may be held by a thread that the child lacks.
+        after_fork_in_child(self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()

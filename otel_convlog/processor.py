@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
-import weakref
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -16,7 +15,9 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_convlog.exporter import ConversationSpanExporter
+from otel_convlog.forks import after_fork_in_child
 from otel_convlog.metrics import ProcessorMetrics
+from otel_convlog.reentry import Reentry
 from otel_convlog.writer import ProcessWriter
 
 if TYPE_CHECKING:
@@ -28,31 +29,52 @@ _logger = logging.getLogger(__name__)
 _MOST_SPANS = 512  # of one export: they share what a write to their file costs
 _MOST_BYTES = 16 << 20
 _SHUTDOWN_S = 30.0  # the time that the SDK's own processors take at most
+_LOOK_S = 0.1
 
 
 class _Mark:
     """Stands in the queue for the moment when all before it has been handed to the exporter, which is then flushed.
 
     Args:
-        deadline: Until when, by `monotonic`, somebody waits for that.
-        last: Whether the writer, and the exporter, end there.
+        deadline: Until when, by `monotonic`, somebody waits for that; none for the last one, at which the writer ends,
+            and the exporter.
     """
 
-    def __init__(self, deadline: float, *, last: bool = False) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
         self.deadline = deadline
-        self.last = last
-        self.reached = threading.Event()
+        self.reached = False
         self.flushed = False
+        # Not an event, whose own lock a handler may find held by the thread that it has interrupted.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    @property
+    def last(self) -> bool:
+        """Whether the writer ends there."""
+        return self.deadline is None
 
     def reach(self, exporter: ConversationSpanExporter | ProcessWriter) -> None:
-        """Flush the exporter."""
+        """Flush the exporter, or shut it down; once is enough."""
+        if self.reached:
+            return
         try:
-            if self.last:
+            if self.deadline is None:
                 exporter.shutdown()
-            self.flushed = self.last or exporter.force_flush(max(0, int((self.deadline - monotonic()) * 1e3)))
+            else:
+                self.flushed = exporter.force_flush(max(0, int((self.deadline - monotonic()) * 1e3)))
         except Exception:
             _logger.exception("turns could not be written")
-        self.reached.set()
+        self.reached = True
+        with suppress(RuntimeError):  # somebody else has, at the same moment
+            self._gate.release()
+
+    def wait(self, deadline: float) -> bool:
+        """Wait until it is reached, or a time by `monotonic`; return whether it is."""
+        while not self.reached and (left := deadline - monotonic()) > 0:
+            # Not at one go: who has had it may not come to give it on.
+            if self._gate.acquire(timeout=min(left, _LOOK_S)):
+                self._gate.release()
+        return self.reached
 
 
 class ConversationSpanProcessor(SpanProcessor):
@@ -82,22 +104,21 @@ class ConversationSpanProcessor(SpanProcessor):
         )
         self.exporter.wait_for_twins()
         self._most_bytes = self.exporter.queue_bytes
-        self._dropped = 0
-        self._closed = threading.Event()
+        self._closed = False
         self._metrics = ProcessorMetrics(self)
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._reset)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        after_fork_in_child(self._reset)
 
     def _reset(self) -> None:
         """Begin anew; in a forked child what waits in the parent is the parent's to write."""
         # The same thread may come back while it holds it, from a signal's handler or a destructor.
         self._lock = threading.RLock()
-        self._starting = threading.Lock()
+        self._starting = Reentry()
+        self._last = _Mark()  # of all shutdowns: one that comes to another waits for the same
         self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
         self._writer: threading.Thread | None = None
         self._taken_bytes = 0
+        self._dropped = 0
         self._dropped_lately = 0
         # The writer does not need the lock above for this: a handler that waits for the writer may hold that.
         self._written_lock = threading.RLock()
@@ -118,11 +139,17 @@ class ConversationSpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take a turn, whether its trace is sampled or not. Never raises, never waits."""
+        size = 0
         try:
             if self.exporter.concerns(span):
-                self._take(span)
+                size = _size(span)
+                self._take(span, size)
         except Exception:
-            _logger.exception("a turn is lost")
+            _logger.exception("a turn could not be taken, and is left for the next flush")
+            self._queue.put((span, size))
+        except BaseException:  # a signal's handler: it is not said whether the turn has been taken
+            self._queue.put((span, size))
+            raise
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write all turns that have ended, also those that the disk has refused before.
@@ -133,19 +160,21 @@ class ConversationSpanProcessor(SpanProcessor):
         """
         if self.exporter.is_interrupted:
             return False
-        mark = _Mark(monotonic() + timeout_millis / 1e3)
-        return self._pass_mark(mark) and mark.flushed
+        deadline = monotonic() + timeout_millis / 1e3
+        mark = _Mark(deadline)
+        return self._pass_mark(mark, deadline) and mark.flushed
 
     def shutdown(self) -> None:
-        """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`."""
-        if self._closed.is_set():
-            return
+        """Write all turns that have ended, and stop. A turn that ends afterwards is written within its `on_end`.
+
+        A second one waits for the first, or, where an exception has come into that one, goes on where it was.
+        """
         if self.exporter.is_interrupted:
             self.exporter.end_behind(self.shutdown)
             return
-        self._closed.set()
-        mark = _Mark(monotonic() + _SHUTDOWN_S, last=True)
-        if not self._pass_mark(mark):
+        self._closed = True
+        deadline = monotonic() + _SHUTDOWN_S
+        if not self._pass_mark(self._last, deadline):
             _logger.warning(
                 "%d bytes of turns could not be written within %.0f s",
                 self.queue_bytes + self.exporter.waiting_bytes,
@@ -154,14 +183,13 @@ class ConversationSpanProcessor(SpanProcessor):
             return
         writer = self._writer
         if writer is not None:
-            writer.join(max(0.0, mark.deadline - monotonic()))
+            writer.join(max(0.0, deadline - monotonic()))
         self._write_rest()
 
-    def _take(self, span: ReadableSpan) -> None:
-        if self._closed.is_set():
+    def _take(self, span: ReadableSpan, size: int) -> None:
+        if self._closed:
             self.exporter.export([span])
             return
-        size = _size(span)
         is_next = not self.queue_bytes and self.exporter.waiting_bytes + size <= self._most_bytes
         if is_next and self.exporter.take_at_once(span, size):
             self._metrics.processed(1)
@@ -174,12 +202,12 @@ class ConversationSpanProcessor(SpanProcessor):
                 begins = self._dropped_lately == 1
             else:
                 self._taken_bytes += size
-                if self._writer is None:
+                self._queue.put((span, size))
+                if not self._writes():
                     self._start()
         if not full:
-            self._queue.put((span, size))
-            if self._closed.is_set() and not self._writes():  # meanwhile, and nobody may come to take it
-                self._write_rest()
+            if not self._writes():
+                self._write_if_closed()  # meanwhile, and nobody may come to take it
             return
         self._metrics.dropped()
         if begins:
@@ -190,32 +218,30 @@ class ConversationSpanProcessor(SpanProcessor):
             )
 
     def _start(self) -> None:
-        """Start the writer, if there is none; a signal's handler that interrupts just this starts no other."""
-        if not self._starting.acquire(blocking=False):
+        """Start the writer; a signal's handler that interrupts just this starts no other. The caller holds the lock."""
+        if self._starting.is_here or self._closed:
             return
-        try:
-            if self._writer is None:
-                writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
+        with self._starting.middle():
+            writer = threading.Thread(target=self._write, args=(self._queue,), name="convlog-writer", daemon=True)
+            self._writer = writer  # before it begins: whatever comes between, nobody starts another beside it
+            try:
                 writer.start()
-                self._writer = writer
-                _flush_at_exit_of_child(self)
-        except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
-            return
-        finally:
-            self._starting.release()
+            except RuntimeError:  # the interpreter is ending; `shutdown` is still to come, and writes what waits
+                return
+            _flush_at_exit_of_child(self)
 
     def _writes(self) -> bool:
         """Say whether there is a writer."""
         return self._writer is not None and self._writer.is_alive()
 
-    def _pass_mark(self, mark: _Mark) -> bool:
+    def _pass_mark(self, mark: _Mark, deadline: float) -> bool:
         """Wait until what was taken before has been written; return whether it was tried in time."""
         if not self._writes():
             self._write_rest()
             mark.reach(self.exporter)
             return True
         self._queue.put(mark)  # the writer does it, since a disk may hang, and who waits wants to go on
-        return mark.reached.wait(max(0.0, mark.deadline - monotonic()))
+        return mark.wait(deadline)
 
     def _write(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
         """Write until the last mark: the writer thread."""
@@ -243,6 +269,10 @@ class ConversationSpanProcessor(SpanProcessor):
                 if item.last:
                     return
 
+    def _write_if_closed(self) -> None:
+        if self._closed:
+            self._write_rest()
+
     def _write_rest(self) -> None:
         """Write what no writer takes any more."""
         while True:
@@ -265,9 +295,12 @@ class ConversationSpanProcessor(SpanProcessor):
         with self._written_lock:
             self._written_bytes += size
         # The next time, where that lock is held: by who may wait for this, as said above.
-        if self._dropped_lately and not self.queue_bytes and self._lock.acquire(blocking=False):
+        if self._queue.empty() and self._lock.acquire(blocking=False):
+            ended = 0
             try:
-                ended, self._dropped_lately = self._dropped_lately, 0
+                if self._queue.empty() and not self._closed:
+                    self._taken_bytes = self._written_bytes  # a handler that raised may have come between the two
+                    ended, self._dropped_lately = self._dropped_lately, 0
             finally:
                 self._lock.release()
             if ended:

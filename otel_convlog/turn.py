@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from contextlib import suppress
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, ParamSpec
 
@@ -165,7 +166,7 @@ class Turn:
         # them.
         self._upstream_events: list[str | int] = []
         self._client_events: list[str | int] = []
-        self._end_lock = threading.Lock()
+        self._end_lock = threading.RLock()  # a signal's handler may end the very turn that is being ended
         self._span = span
         open_turns.begin(span, span_context)
         self._name_conversation(client_request, headers)
@@ -280,6 +281,10 @@ class Turn:
         end_time = time_ns()
         try:
             self._fill(span, end_time, usage, duration_ms)
+        except BaseException:  # a signal's handler may raise in there
+            with suppress(Exception):  # it was no handler's
+                self._fill(span, end_time, usage, duration_ms)
+            raise
         finally:
             open_turns.end(span.get_span_context().span_id)
             span.end(end_time)
@@ -361,6 +366,8 @@ class Turn:
             (names.UPSTREAM_EVENTS_EVENT, self._upstream_events, upstream.stream if upstream is not None else None),
             (names.CLIENT_EVENTS_EVENT, self._client_events, self._client_stream()),
         ):
+            if _has_event(span, name):  # this has been interrupted, and begins anew
+                continue
             if events:
                 span.add_event(name, event_attributes(list(events), self._started_ns), end_time)
             elif stream is not None:
@@ -373,6 +380,10 @@ class Turn:
     def _client_stream(self) -> Answer | None:
         """Return what the client was streamed, as it was on the wire, where that is known."""
         return None
+
+
+def _has_event(span: Span, name: str) -> bool:
+    return any(event.name == name for event in getattr(span, "events", ()))
 
 
 def _shown_url(url: object) -> object:

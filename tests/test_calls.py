@@ -7,11 +7,12 @@ import contextvars
 import copy
 import itertools
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -290,6 +291,52 @@ def test_convlog_alone_can_be_switched_off(
     with trace.get_tracer("proxy").start_as_current_span("other tracing goes on"):
         pass
     assert len(spans.get_finished_spans()) == 1
+
+
+def in_memory(log: Log) -> InMemorySpanExporter:
+    memory = InMemorySpanExporter()
+    log.provider.add_span_processor(SimpleSpanProcessor(memory))
+    return memory
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", ["set_attributes", "add_event"])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
+def test_a_handler_that_raises_while_a_turn_is_ended_leaves_it_whole(
+    log: Log, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException], step: str, moment: str
+) -> None:
+    memory = in_memory(log)
+    function = getattr(Span, step)
+    left = [interruption]
+
+    def interrupted(self: Span, *arguments: Any) -> None:
+        if not left or moment == "after":
+            function(self, *arguments)
+        if left:
+            raise left.pop()
+
+    turn = otel_convlog.start_turn(**_START, client_request=_REQUEST)
+    otel_convlog.append_upstream_event(turn, {"n": 1})
+    otel_convlog.append_client_event(turn, {"n": 2})
+    monkeypatch.setattr(Span, step, interrupted)
+    with suppress(KeyboardInterrupt):
+        otel_convlog.finalize_turn(turn, usage={"total_tokens": 3})
+    (span,) = memory.get_finished_spans()
+    assert [event.name for event in span.events] == [
+        attributes.UPSTREAM_EVENTS_EVENT,
+        attributes.CLIENT_EVENTS_EVENT,
+    ]
+    assert (span.attributes or {})[attributes.USAGE] == '{"total_tokens":3}'
+
+
+def test_a_handler_may_end_the_turn_that_is_being_ended(log: Log) -> None:
+    memory = in_memory(log)
+    turn = otel_convlog.start_turn(**_START, client_request=_REQUEST)
+    assert turn is not None
+    with turn._end_lock:  # it has come into the middle of that
+        otel_convlog.finalize_turn(turn)
+    otel_convlog.finalize_turn(turn)
+    assert len(memory.get_finished_spans()) == 1
 
 
 def test_a_turn_as_context_manager_is_current_and_finalized(log: Log) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from windows_rules import only_posix
 
 from otel_convlog.store import (
     ConversationStore,
+    catalog,
     iterate_turns,
     list_conversations,
     read_document,
@@ -21,6 +24,7 @@ from otel_convlog.store import (
     reindex,
     render,
 )
+from otel_convlog.store.catalog import Catalog
 from otel_convlog.store.catalog_database import FILE_NAME, _use_wal
 from otel_convlog.store.entries import describe
 
@@ -143,6 +147,81 @@ def test_a_catalog_that_is_lost_or_damaged_is_made_anew(
     assert len(_rows(tmp_path, "SELECT * FROM turns")) == 39
     if damage in {"garbage", "of no use", "of an older version"}:
         assert str(path) in caplog.text
+
+
+class _RaisingLock:
+    """The lock, in the middle of which a signal's handler raises."""
+
+    def __init__(self, moment: str) -> None:
+        self.lock = threading.RLock()
+        self._left = [moment]
+
+    def acquire(self, **options: Any) -> bool:
+        had = self.lock.acquire(**options)
+        self._interrupt("acquired")
+        return had
+
+    def release(self) -> None:
+        self._interrupt("to be released")
+        self.lock.release()
+
+    def _is_owned(self) -> bool:
+        return self.lock._is_owned()  # type: ignore[attr-defined,no-any-return]
+
+    def _interrupt(self, moment: str) -> None:
+        if moment in self._left:
+            self._left.remove(moment)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["acquired", "to be released"])
+@pytest.mark.parametrize("use", ["query", "close", "purge"])
+def test_a_handler_that_raises_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, use: str
+) -> None:
+    directory_catalog = Catalog(tmp_path, for_writing=True)
+    directory_catalog.note("a word", "of it")
+    lock = _RaisingLock(moment)
+    monkeypatch.setattr(catalog, "_lock", lock)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(directory_catalog, use)(*["SELECT 1"][: use == "query"])
+    free: list[bool] = []
+    other = threading.Thread(target=lambda: free.append(lock.acquire(blocking=False)))
+    other.start()
+    other.join()
+    assert free == [True]
+
+
+def test_a_handler_in_the_middle_of_a_transaction_does_without(tmp_path: Path) -> None:
+    directory_catalog = Catalog(tmp_path, for_writing=True)
+    with directory_catalog.transaction() as connection:
+        assert connection is not None
+        begun = time.monotonic()
+        assert directory_catalog.noted("a word") is None
+        directory_catalog.close()
+        assert time.monotonic() - begun < catalog._LOCK_S  # it has not been waited for
+        connection.execute("INSERT INTO notes VALUES ('a word', 'of it')")
+    assert directory_catalog.noted("a word") == "of it"
+
+
+@only_posix
+def test_a_fork_in_the_middle_of_a_transaction_ends_it_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory_catalog = Catalog(tmp_path, for_writing=True)
+    directory_catalog.note("a word", "of it")
+    child = 0
+    with directory_catalog.transaction() as connection:
+        assert connection is not None
+        connection.execute("INSERT INTO notes VALUES ('another', 'that is not kept')")
+        child = os.fork()  # as a signal's handler may
+    if child == 0:
+        directory_catalog.note("of the child", "itself")
+        os._exit(0 if directory_catalog.noted("a word") == "of it" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert directory_catalog.noted("of the child") == "itself"
+    assert directory_catalog.noted("another") is None
+    assert not caplog.records
 
 
 def test_without_a_usable_catalog_the_log_goes_on_and_says_so_once(

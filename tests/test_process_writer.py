@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from test_processor import numbers, wait_until
 
 import otel_convlog
-from otel_convlog import ConversationSpanProcessor
+from otel_convlog import ConversationSpanProcessor, own_process
 from otel_convlog.writer import ProcessWriter, frames, parent
 from otel_convlog.writer.parent import TURNS_BEFORE
 
@@ -254,15 +254,102 @@ def test_a_handler_in_the_middle_of_a_hand_over_waits_for_nothing_and_nothing_is
                 assert not processor.force_flush()
             else:
                 processor.shutdown()
-        assert not processor._closed.is_set()
+        assert not processor._closed
         return frames.packed(value)
 
     monkeypatch.setattr(parent, "packed", interrupted)
     record(0, 1)
-    assert processor._closed.is_set() is (wanted == "shutdown")
+    assert processor._closed is (wanted == "shutdown")
     assert processor.force_flush()
     assert numbers(tmp_path) == Counter([0])
     assert writer_of(processor).turns_failed == 0
+
+
+@pytest.mark.parametrize("sent", [0.0, 0.5, 1.0])
+def test_a_handler_that_raises_in_the_middle_of_a_frame_costs_no_turn(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: float
+) -> None:
+    process = begin(processor)
+    assert processor.force_flush()
+    pipe: Any = process.stdin
+
+    class Pipe:
+        def write(self, frame: bytes) -> int:
+            pipe.write(frame[: int(len(frame) * sent)])
+            raise KeyboardInterrupt
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(pipe, name)
+
+    monkeypatch.setattr(process, "stdin", Pipe())
+    with pytest.raises(KeyboardInterrupt):
+        record(0, 1)
+    record(1, 20)
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(21))
+    process.wait(10)
+
+
+def test_a_turn_that_ends_in_the_middle_of_a_hand_over_by_the_thread_is_told_from_it(
+    processor: ConversationSpanProcessor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(processor)
+    assert processor.force_flush()
+
+    interruptions = [1]
+
+    def interrupted(value: tuple[Any, ...]) -> bytes:
+        frame = frames.packed(value)
+        if interruptions:
+            record(interruptions.pop(), 1)  # as a destructor does
+        return frame
+
+    large = otel_convlog.start_turn(
+        route="chat",
+        client_model="m",
+        backend="b",
+        stream=False,
+        client_request={"x": "x" * 500_000},
+        metadata={"number": 0},
+    )
+    monkeypatch.setattr(parent, "packed", interrupted)
+    otel_convlog.finalize_turn(large)  # which is left to the thread
+    wait_until(lambda: not interruptions)
+    assert not interruptions
+    assert processor.force_flush()
+    assert numbers(tmp_path) == Counter(range(2))
+    assert writer_of(processor)._last.number == writer_of(processor)._number
+
+
+def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it(
+    processor: ConversationSpanProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = own_process.start
+    at_it = threading.Event()
+
+    def start_slowly(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments, **options)
+        at_it.set()
+        time.sleep(0.3)
+        return process
+
+    monkeypatch.setattr(own_process, "start", start_slowly)
+    threading.Thread(target=begin, args=(processor,)).start()
+    at_it.wait()
+    end, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(told)
+        os.read(end, 1)
+        os._exit(0)
+    wait_until(lambda: writer_of(processor)._ready)
+    process = writer_of(processor)._process
+    assert process is not None
+    processor.shutdown()
+    assert process.wait(10) == 0
+    os.close(told)
+    os.waitpid(child, 0)
+    os.close(end)
 
 
 def test_signals_for_the_proxy_do_not_end_it(processor: ConversationSpanProcessor, tmp_path: Path) -> None:

@@ -227,7 +227,8 @@ def test_who_ends_a_turn_during_the_shutdown_takes_no_mark_from_the_writer(
             if not isinstance(item, tuple) and not late:
                 late.append(item)
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(ours._closed, "is_set", iter([False, True]).__next__)
+                    seen = iter([False, True])
+                    patch.setattr(ConversationSpanProcessor, "_closed", property(lambda _: next(seen)), raising=False)
                     record(100, 1)
 
         def __getattr__(self, name: str) -> Any:
@@ -374,6 +375,153 @@ def test_a_turn_that_ends_while_the_writer_is_started_starts_no_other(
     provider.force_flush()
     assert numbers(tmp_path) == Counter([0, 1])
     assert len(writers) == 1
+
+
+def test_a_second_shutdown_waits_for_the_first(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, write = threading.Event(), ConversationStore.write
+
+    def write_then(self: ConversationStore, *arguments: Any) -> None:
+        held.wait()
+        write(self, *arguments)
+
+    monkeypatch.setattr(ConversationStore, "write", write_then)
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 20)
+    both = [threading.Thread(target=ours.shutdown) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    both[1].join(0.5)
+    assert both[1].is_alive()
+    held.set()
+    for thread in both:
+        thread.join()
+    assert numbers(tmp_path) == Counter(range(20))
+
+
+_INTERRUPTED_SHUTDOWN = """
+import signal, sys, time
+import delivery_process
+from opentelemetry import trace
+from otel_convlog.store import ConversationStore
+write = ConversationStore.write
+def slowly(*arguments):
+    time.sleep(0.01)
+    write(*arguments)
+ConversationStore.write = slowly
+def interrupt(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+delivery_process.set_up(sys.argv[1], "ours")
+delivery_process.record(0, 200, conversations=200)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+trace.get_tracer_provider().shutdown()
+"""
+
+
+def test_who_interrupts_the_shutdown_loses_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _INTERRUPTED_SHUTDOWN, str(tmp_path)]
+    done = subprocess.run(command, cwd=_HERE, capture_output=True, text=True, check=False, timeout=60)
+    assert "KeyboardInterrupt" in done.stderr
+    assert numbers(tmp_path) == Counter(range(200))
+
+
+def test_a_handler_may_shut_down_what_is_being_shut_down(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_down(monkeypatch, 0.01)
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 50, conversations=50)
+    calls = 0
+
+    def shut_down(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+        ours.shutdown()
+
+    before = signal.signal(signal.SIGALRM, shut_down)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        ours.shutdown()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert calls == 1
+    assert numbers(tmp_path) == Counter(range(50))
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_handler_that_raises_while_a_turn_is_taken_costs_no_turn(
+    kind: type[BaseException],
+    moment: str,
+    provider: TracerProvider,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    record(0, 1)
+    take = ConversationSpanProcessor._take
+
+    def interrupted(self: ConversationSpanProcessor, *arguments: Any) -> None:
+        monkeypatch.undo()
+        if moment == "after":
+            take(self, *arguments)
+        raise kind
+
+    monkeypatch.setattr(ConversationSpanProcessor, "_take", interrupted)
+    with suppress(KeyboardInterrupt):
+        record(1, 1)
+    record(2, 1)
+    assert ours.force_flush()
+    assert numbers(tmp_path) == Counter(range(3))
+    wait_until(lambda: ours.queue_bytes == 0)
+    assert ours.queue_bytes == 0
+
+
+def test_a_handler_that_raises_while_the_writer_is_started_leaves_it_known(
+    provider: TracerProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path)
+    provider.add_span_processor(ours)
+    start = threading.Thread.start
+    writers: list[threading.Thread] = []
+
+    def interrupted(self: threading.Thread) -> None:
+        start(self)
+        if self.name == "convlog-writer":
+            writers.append(self)
+            if len(writers) == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with suppress(KeyboardInterrupt):
+        record(0, 1)
+    record(1, 2)
+    assert ours.force_flush()
+    assert len(writers) == 1
+    assert numbers(tmp_path) == Counter(range(3))
+
+
+@pytest.mark.parametrize("writer", ["thread", "process"])
+def test_a_child_counts_its_own_turns(writer: str, provider: TracerProvider, tmp_path: Path) -> None:
+    ours = ConversationSpanProcessor(directory=tmp_path, writer=writer)
+    provider.add_span_processor(ours)
+    record(0, 30)
+    ours.force_flush()
+    ours._dropped = 1
+    counted = ours.exporter.turns_written
+    child = os.fork()
+    if child == 0:
+        record(30, 5)
+        ours.force_flush()
+        os._exit(10 * ours.turns_dropped + ours.exporter.turns_written)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    assert (ours.exporter.turns_written, ours.turns_dropped) == (counted, 1)
+    assert numbers(tmp_path) == Counter(range(35))
 
 
 def test_its_figures_are_metrics(tmp_path: Path, no_sdk: None) -> None:  # noqa: ARG001

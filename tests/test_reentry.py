@@ -1,10 +1,11 @@
-"""Who is in the middle of something, also where a handler raises at the wrong moment."""
+"""Who is in the middle of something, also where a handler raises at the wrong moment, and what he had in hand."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
-from otel_convlog.reentry import Reentry
+from otel_convlog.reentry import InHand, Reentry
 
 
 def test_a_thread_is_in_the_middle_within_the_block_alone() -> None:
@@ -15,7 +16,7 @@ def test_a_thread_is_in_the_middle_within_the_block_alone() -> None:
         seen.append((reentry.is_here, reentry.is_anywhere))
 
     look()
-    with reentry:
+    with reentry.middle():
         look()
         other = threading.Thread(target=look)
         other.start()
@@ -27,23 +28,46 @@ def test_a_thread_is_in_the_middle_within_the_block_alone() -> None:
 def test_the_end_comes_behind_the_block() -> None:
     reentry = Reentry()
     seen: list[bool] = []
-    with reentry:
+    with reentry.middle():
         reentry.end_behind(lambda: seen.append(reentry.is_here))
         assert not seen
-    with reentry:
+    with reentry.middle():
         pass
     assert seen == [False]
 
 
-def test_a_thread_that_never_came_to_the_block_is_not_in_it() -> None:
+def test_a_thread_that_never_came_to_the_block_is_not_in_it_and_what_it_had_is_kept() -> None:
     reentry = Reentry()
+    in_hand = InHand()
 
     def raised_at_its_beginning() -> None:
-        reentry.__enter__()  # and then a handler raises, before there is a block to leave
+        reentry.middle(in_hand).__enter__()  # and then a handler raises, before there is a block to leave
 
     raised_at_its_beginning()
-    seen = [reentry.is_here]
-    with reentry:
-        seen.append(reentry.is_here)
-    seen.append(reentry.is_anywhere)
-    assert seen == [False, True, False]
+    assert reentry.is_anywhere
+    assert not reentry.is_here
+    assert list(reentry.taken()) == [in_hand]
+    with reentry.middle():
+        assert reentry.is_here
+    assert not reentry.is_anywhere
+
+
+def interrupted(reentry: Reentry, in_hand: InHand) -> None:
+    with reentry.middle(in_hand):
+        reentry.set_aside([])
+        raise KeyboardInterrupt
+
+
+def test_what_is_in_hand_where_a_handler_raises_is_kept_and_tried_once_more() -> None:
+    reentry = Reentry()
+    in_hand = InHand()
+    kept: list[list[InHand]] = []
+    for _ in range(2):
+        with suppress(KeyboardInterrupt):
+            interrupted(reentry, in_hand)
+        kept.append(list(reentry.taken()))
+    assert [len(of_it) for of_it in kept] == [2, 1]
+    assert kept[0][0] is in_hand  # it was there before what has come meanwhile
+    with reentry.middle(InHand()):
+        pass
+    assert not reentry.holds_any

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +20,10 @@ from windows_rules import only_posix
 
 import otel_convlog
 from otel_convlog import ConversationSpanExporter, readers
+from otel_convlog.assembly.assembler import Assembler
+from otel_convlog.delivery import TurnDelivery
+from otel_convlog.rendering import TurnRenderer
+from otel_convlog.store import ConversationStore
 from otel_convlog.store.locked_file import LockedFile
 
 if TYPE_CHECKING:
@@ -108,8 +112,8 @@ def test_a_conversation_that_cannot_be_written_does_not_hold_up_the_others(
     exporter = ConversationSpanExporter(directory=tmp_path)
     with _refusing(errno.ENOSPC):
         exporter.export(spans[:2])
-    turn, _ = exporter._rendered(readers.read(spans[1]))  # type: ignore[arg-type]
-    exporter._store.path_of(turn).mkdir(parents=True)
+    path, _ = exporter._renderer.rendered(readers.read(spans[1]))  # type: ignore[arg-type]
+    path.mkdir(parents=True)
     exporter.export([spans[3]])
     monkeypatch.setattr("otel_convlog.pending.monotonic", lambda: time.monotonic() + 2)
     exporter.export([spans[5]])
@@ -166,6 +170,47 @@ def test_new_turns_survive_a_signal_in_the_middle(
     exporter.shutdown()
     assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
     assert (exporter.turns_written, exporter.turns_failed, exporter.waiting_bytes) == (6, 0, 0)
+
+
+class _AlarmError(Exception):
+    """What a handler raises that is for the program alone."""
+
+
+_STEPS = [
+    (Assembler, "add"),
+    (TurnRenderer, "rendered"),
+    (TurnDelivery, "deliver"),
+    (ConversationStore, "write"),
+]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", _STEPS, ids=[name for _, name in _STEPS])
+@pytest.mark.parametrize("interruption", [SystemExit, KeyboardInterrupt, _AlarmError])
+def test_a_handler_that_raises_at_any_step_costs_no_turn(  # noqa: PLR0913, PLR0917  as many as there are kinds of it
+    interruption: type[BaseException],
+    step: tuple[Any, str],
+    moment: str,
+    tmp_path: Path,
+    spans: Sequence[ReadableSpan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exporter = ConversationSpanExporter(directory=tmp_path)
+    function = getattr(*step)
+    left = [interruption]
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        value = function(*arguments, **options) if moment == "after" or not left else None
+        if left:
+            raise left.pop()
+        return value
+
+    monkeypatch.setattr(*step, interrupted)
+    with suppress(interruption):  # one that is no system's exit is taken for a failure
+        exporter.export(spans[:2])
+    assert exporter.export(spans[2:]) is SpanExportResult.SUCCESS
+    assert _numbers(tmp_path) == {"c0": [0, 2, 4], "c1": [1, 3, 5]}
+    assert (exporter.turns_failed, exporter.waiting_bytes) == (0, 0)
 
 
 def test_a_shutdown_within_an_export_is_done_when_that_ends(

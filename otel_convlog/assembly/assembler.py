@@ -26,6 +26,7 @@ from otel_convlog.readers.call_record import record_of, with_call_spans
 from otel_convlog.readers.call_span import CallSpan, Kind
 from otel_convlog.readers.nesting import TurnWords
 from otel_convlog.readers.words import contradict, digest_of
+from otel_convlog.reentry import tried_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -121,11 +122,11 @@ class Assembler:
         for span in spans:
             try:
                 if readers.is_turn(span):
-                    record = readers.read(span) if self._reads_turns else None
+                    record = tried_twice(readers.read, span) if self._reads_turns else None
                     if record is not None:
                         turns.append((span, record))
                 elif self._vocabularies and span.context is not None:
-                    call = readers.read_call(span, self._vocabularies) if readers.is_call(span) else None
+                    call = tried_twice(readers.read_call, span, self._vocabularies) if readers.is_call(span) else None
                     others.append((span, call))
             except Exception:
                 unreadable += 1

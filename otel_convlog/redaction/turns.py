@@ -8,14 +8,13 @@ blanked; the others are not touched by that.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import weakref
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from otel_convlog.forks import after_fork_in_child
 from otel_convlog.jsontext import to_json
 from otel_convlog.record import IdentifiedTurn, StreamEvents
 from otel_convlog.redaction import rules
@@ -78,9 +77,7 @@ class TurnRedactor:
         self._caller = BoundedCaller()
         self.failures: Counter[str] = Counter()
         self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._reset_in_child)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        after_fork_in_child(self._reset_in_child)
 
     def clean_text(self, text: str) -> str:
         """Return a text without what the rules and the user's patterns find in it.
@@ -259,6 +256,7 @@ class TurnRedactor:
 
     def _reset_in_child(self) -> None:
         self._lock = threading.Lock()
+        self.failures = Counter()
         self._caller.reset()
 
 

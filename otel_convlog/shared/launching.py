@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import threading
 import weakref
@@ -14,6 +13,7 @@ from opentelemetry import metrics
 
 from otel_convlog import own_process
 from otel_convlog._version import __version__
+from otel_convlog.forks import after_fork_in_child, held_off
 from otel_convlog.shared.health import read_health
 from otel_convlog.shared.only_one import only_one
 
@@ -48,9 +48,7 @@ class Launcher:
         self._environment = environment
         self._reset()
         _observe(self, directory)
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._reset)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        after_fork_in_child(self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -99,7 +97,8 @@ class Launcher:
             with only_one(self._directory) as nobody_else:
                 pass
             if nobody_else:
-                self._process = self._start()
+                with held_off():  # a child must know of the pipe, to close it
+                    self._process = self._start()
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             _logger.warning("turns wait in %s: %s", self._directory, error)
             return False

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -43,22 +43,69 @@ _logger = logging.getLogger(__name__)
 
 # SQLite has locks of its own in the process. A child that is forked while another thread holds one would wait for it
 # for ever, so one lock of ours is around all that we do with it, and a fork waits for that.
-_lock = threading.Lock()
-_LOCK_S = 1.0  # a signal's handler may find the lock held by the very thread that it interrupts
+_lock = threading.RLock()
+_LOCK_S = 1.0
 _READER_S = 10.0  # that who only reads waits for either: no turn waits for him
 _catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
 
 
+class _Hold:
+    """One hold on the lock. It is given up where a signal's handler raises, too, at whatever moment that may be.
+
+    So it is the lock itself that is asked whose it is, and no variable, which might not have been written yet.
+    """
+
+    def __init__(self) -> None:
+        self._lock = _lock
+        self._asks = False
+
+    def acquire(self, timeout_s: float) -> bool:
+        """Return whether it is had: not by a handler that has come into a hold of its thread, nor after the time."""
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as threading's own condition asks it
+            return False
+        self._asks = True
+        return self._lock.acquire(timeout=timeout_s)
+
+    def release(self) -> None:
+        """Give it up, if it is had."""
+        if self._asks and self._lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  as above
+            self._lock.release()
+
+
+@contextmanager
+def _held(timeout_s: float) -> Iterator[bool]:
+    """Hold the lock within the block, and say whether it is had."""
+    hold = _Hold()
+    try:
+        yield hold.acquire(timeout_s)
+    finally:
+        try:
+            hold.release()
+        finally:  # where a handler has raised in there
+            hold.release()
+
+
 def _before_fork() -> None:
     # SQLite shares what it knows of a database among the connections of a process, so that a child which has inherited
-    # a connection, even an unused one, does not lock its own. The next use opens another, on both sides.
-    _lock.acquire()
-    for catalog in list(_catalogs):
-        catalog.disconnect()
+    # a connection, even an unused one, does not lock its own. The next use opens another, on both sides. In a signal's
+    # handler this may end a transaction that it has come into.
+    if _lock.acquire(timeout=_READER_S):
+        for catalog in list(_catalogs):
+            catalog.disconnect()
+
+
+def _in_parent_after_fork() -> None:
+    with suppress(RuntimeError):  # it was not had
+        _lock.release()
+
+
+def _in_child_after_fork() -> None:
+    global _lock  # noqa: PLW0603  a thread may hold it that is not there any more
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent_after_fork, after_in_child=_in_child_after_fork)
 
 
 class Catalog:
@@ -147,21 +194,20 @@ class Catalog:
         Returns:
             Whether that was done; not where another process reads or writes all the time.
         """
-        if not _lock.acquire(timeout=self._lock_s):
-            return False
-        try:
-            connection = self._open()
-            if connection is None:
-                return not self.path.exists()
-            compact_texts(connection)
-            connection.execute("VACUUM")
-            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
-            return False
-        finally:
-            _lock.release()
-        return not busy
+        with _held(self._lock_s) as held:
+            if not held:
+                return False
+            try:
+                connection = self._open()
+                if connection is None:
+                    return not self.path.exists()
+                compact_texts(connection)
+                connection.execute("VACUUM")
+                busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(error)
+                return False
+            return not busy
 
     def known_files(self) -> dict[str, Stamp]:
         """Return every file's stamp as it was read."""
@@ -188,19 +234,17 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""
-        if _lock.acquire(timeout=self._lock_s):
-            try:
+        with _held(self._lock_s) as held:
+            if held:
                 self.disconnect()
-            finally:
-                _lock.release()
 
     @contextmanager
     def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection | None]:
         """Give the connection for one transaction, or None where there is none; an error of SQLite's ends here."""
-        if not _lock.acquire(timeout=self._lock_s):
-            yield None
-            return
-        try:
+        with _held(self._lock_s) as held:
+            if not held:
+                yield None
+                return
             connection = self._begin(begin)
             try:
                 yield connection
@@ -208,15 +252,14 @@ class Catalog:
                     connection.execute("COMMIT")
                     self._pause_s = _SHORTEST_PAUSE_S
             except (sqlite3.Error, OSError) as error:
-                self._give_up(error)
+                if connection is None or connection is self._connection:  # and no fork has come between
+                    self._give_up(error)
             except Exception:  # nothing here is a reason for a turn to fail
                 self.disconnect()
                 _logger.exception("%s has not been told of a turn", self.path)
             except BaseException:
                 self.disconnect()
                 raise
-        finally:
-            _lock.release()
 
     def _begin(self, begin: str) -> sqlite3.Connection | None:
         connection = self._open()

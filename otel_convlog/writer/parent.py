@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import weakref
 from collections import deque
 from contextlib import suppress
 from time import monotonic
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_convlog import own_process, readers
+from otel_convlog.forks import after_fork_in_child, held_off
 from otel_convlog.metrics import ExporterMetrics
 from otel_convlog.reentry import Reentry
 from otel_convlog.writer.frames import FrameReader, Report, packed, span_values
@@ -71,9 +71,7 @@ class ProcessWriter(SpanExporter):
         self._metrics = ExporterMetrics(self, lambda writer: writer.handed_over_bytes)
         self._writes_itself = False
         self._reset()
-        if hasattr(os, "register_at_fork"):
-            reset = weakref.WeakMethod(self._leave_to_parent)
-            os.register_at_fork(after_in_child=lambda: (method := reset()) and method())
+        after_fork_in_child(self._leave_to_parent)
 
     def _reset(self) -> None:
         # The same thread may come back while it holds one, from a signal's handler or a destructor.
@@ -160,7 +158,7 @@ class ProcessWriter(SpanExporter):
             return False
         if self._reentry.is_here:  # what it has interrupted is not done yet
             return False
-        with self._reentry:
+        with self._reentry.middle():
             if not self._lock.acquire(blocking=False):
                 return False
             try:
@@ -170,9 +168,7 @@ class ProcessWriter(SpanExporter):
                 frame = self._packed([span])
                 if not self._has_room(len(frame)):
                     return False
-                self._note_sent([span], len(frame))
-                with suppress(OSError, ValueError):  # it has ended; who reads its reports writes what it has not
-                    process.stdin.write(frame)
+                self._give(process, [span], frame)
                 return True
             finally:
                 self._lock.release()
@@ -232,33 +228,38 @@ class ProcessWriter(SpanExporter):
 
     def _send(self, spans: Sequence[ReadableSpan] | None) -> bool:
         """Hand spans over, or, without any, ask for all that waits to be written; return whether it has them."""
-        with self._lock:
+        if self._reentry.is_here:  # what it has interrupted is not done yet
+            return False
+        with self._lock, self._reentry.middle():
             process = self._process
             self._turns += len(spans or ())
             if process is None and spans and self._turns >= TURNS_BEFORE:
                 self._start()
             if process is None or not self._ready:
                 return False
-            frame = self._packed(spans)
-            self._note_sent(spans or (), len(frame))
-            pipe, left = process.stdin, memoryview(frame)
-            try:
-                while pipe is not None and left:
-                    left = left[pipe.write(left) :]
-            except (OSError, ValueError):  # it has ended
-                self._take_back(process)
+            self._give(process, spans or (), self._packed(spans))
             return True
 
     def _packed(self, spans: Sequence[ReadableSpan] | None) -> bytes:
         """Return the next frame."""
         return packed((self._number + 1, None if spans is None else [span_values(span) for span in spans]))
 
-    def _note_sent(self, spans: Sequence[ReadableSpan], size_bytes: int) -> None:
-        """Count the next frame as sent."""
-        self._number += 1
-        with self._reported:
-            self._sent.append(_Sent(self._number, spans, size_bytes))
-            self._sent_bytes += size_bytes
+    def _give(self, process: subprocess.Popen[bytes], spans: Sequence[ReadableSpan], frame: bytes) -> None:
+        """Send the next frame to the process."""
+        try:
+            with self._reported:
+                self._sent.append(_Sent(self._number + 1, spans, len(frame)))
+                self._sent_bytes += len(frame)
+                self._number += 1
+            pipe, left = process.stdin, memoryview(frame)
+            while pipe is not None and left:
+                left = left[pipe.write(left) :]
+        except BaseException as error:
+            # It has ended; or a signal's handler has come between, and it cannot be said what it has of the frame. Who
+            # reads its reports writes what it has not.
+            _close(process.stdin)
+            if not isinstance(error, (OSError, ValueError)):
+                raise
 
     def _has_room(self, size_bytes: int) -> bool:
         """Say whether the pipe surely takes a frame without waiting.
@@ -276,25 +277,27 @@ class ProcessWriter(SpanExporter):
             self._give_up("it ends as soon as it is started")
             return
         self._starts.append(now)
-        try:
-            process = own_process.start(
-                "otel_convlog.writer.child",
-                self._local.keywords,
-                stdout=subprocess.PIPE,
-                new_session=True,  # a terminal's signals are for the proxy
-                environment=self._local.environment,
-            )
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            self._give_up(str(error))
-            return
+        with held_off():  # a child must know of the pipes, to close them
+            try:
+                process = own_process.start(
+                    "otel_convlog.writer.child",
+                    self._local.keywords,
+                    stdout=subprocess.PIPE,
+                    new_session=True,  # a terminal's signals are for the proxy
+                    environment=self._local.environment,
+                )
+            except (OSError, ValueError, TypeError, RuntimeError) as error:
+                self._give_up(str(error))
+                return
+            self._process = process
         try:
             threading.Thread(target=self._listen, args=(process,), name="convlog-reports", daemon=True).start()
         except RuntimeError as error:  # no more threads; or the interpreter is ending
+            self._process = None
             _close(process.stdin)
             _close(process.stdout)
             self._give_up(str(error))
             return
-        self._process = process
         self._room_bytes = _widened(process.stdin)
 
     def _give_up(self, why: str) -> None:

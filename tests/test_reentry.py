@@ -39,17 +39,21 @@ def test_the_end_comes_behind_the_block() -> None:
 def test_a_thread_that_never_came_to_the_block_is_not_in_it_and_what_it_had_is_kept() -> None:
     reentry = Reentry()
     in_hand = InHand()
+    seen: list[tuple[bool, bool]] = []
 
     def raised_at_its_beginning() -> None:
         reentry.middle(in_hand).__enter__()  # and then a handler raises, before there is a block to leave
 
+    def look() -> None:
+        seen.append((reentry.is_anywhere, reentry.is_here))
+
     raised_at_its_beginning()
-    assert reentry.is_anywhere
-    assert not reentry.is_here
+    look()
     assert list(reentry.taken()) == [in_hand]
     with reentry.middle():
-        assert reentry.is_here
-    assert not reentry.is_anywhere
+        look()
+    look()
+    assert seen == [(True, False), (True, True), (False, False)]
 
 
 def interrupted(reentry: Reentry, in_hand: InHand) -> None:

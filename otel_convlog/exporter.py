@@ -266,10 +266,17 @@ class ConversationSpanExporter(SpanExporter):
         if self._reentry.is_here:
             self._reentry.set_aside(spans)
             return SpanExportResult.SUCCESS
-        self._export_kept()
-        result = self._export(InHand(spans))
-        self._export_kept()
-        return result
+        try:
+            with self._reentry.middle(in_hand := InHand(spans)):
+                self._write_kept()
+                lost = self._write(in_hand)
+        except Exception:
+            _logger.exception("spans could not be exported")
+            return SpanExportResult.FAILURE
+        self._write_kept()
+        self._look_again()
+        self._destination.look_after()
+        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Write what waits for spans around it, and try again to write what the disk has refused.
@@ -292,31 +299,23 @@ class ConversationSpanExporter(SpanExporter):
         self._flush(last=True)
         with self._reentry.middle():
             self._delivery.give_up()
-        self._export_kept()
+        self._write_kept()
         self._destination.close()
 
-    def _export(self, in_hand: InHand) -> SpanExportResult:
-        started = perf_counter()
-        try:
-            with self._reentry.middle(in_hand):
-                lost = self._write(in_hand)
-                if in_hand.records:
-                    self._metrics.took(perf_counter() - started)
-        except Exception:
-            _logger.exception("spans could not be exported")
-            return SpanExportResult.FAILURE
-        self._look_again()
-        self._destination.look_after()
-        return SpanExportResult.FAILURE if lost else SpanExportResult.SUCCESS
-
-    def _export_kept(self) -> None:
-        for in_hand in self._reentry.taken():
-            self._export(in_hand)
+    def _write_kept(self) -> None:
+        """Write what has come into the middle of something, or was in hand where a handler has raised."""
+        while self._reentry.holds_any:
+            try:
+                with self._reentry.middle() as middle:
+                    if (in_hand := middle.take()) is not None:
+                        self._write(in_hand)
+            except Exception:
+                _logger.exception("spans could not be exported")
 
     def _flush(self, *, last: bool, deadline: float = inf) -> bool:
         try:
             while True:
-                self._export_kept()
+                self._write_kept()
                 with self._reentry.middle(in_hand := InHand()):
                     in_hand.records = self._assembler.flush(last=last)
                     self._write(in_hand, at_once=True, deadline=deadline)
@@ -348,7 +347,7 @@ class ConversationSpanExporter(SpanExporter):
             with self._reentry.middle(in_hand := InHand()):
                 in_hand.records = self._assembler.due()
                 self._write(in_hand)
-            self._export_kept()
+            self._write_kept()
         except Exception:
             _logger.exception("turns could not be written")
         finally:
@@ -357,6 +356,7 @@ class ConversationSpanExporter(SpanExporter):
 
     def _write(self, in_hand: InHand, *, at_once: bool = False, deadline: float = inf) -> int:
         """Read turns from what is in hand, find their conversations, and write them; return how many are lost."""
+        started = perf_counter()
         lost = 0
         if in_hand.records is None:
             in_hand.records, lost = self._assembler.add(in_hand.spans)
@@ -365,7 +365,14 @@ class ConversationSpanExporter(SpanExporter):
             in_hand.files, unreadable = self._by_file(in_hand.records)
             self._delivery.lose(unreadable)
             lost += unreadable
-        return lost + self._delivery.deliver(in_hand.files, at_once=at_once, deadline=deadline)
+        lost += self._delivery.deliver(in_hand.files, at_once=at_once, deadline=deadline)
+        if in_hand.records:
+            self._metrics.took(perf_counter() - started)
+        return lost
+
+    def _place(self, record: TurnRecord, by_file: dict[Path, list[RenderedTurn]]) -> None:
+        path, rendered = self._renderer.rendered(record)
+        by_file.setdefault(path, []).append(rendered)
 
     def _by_file(self, records: Sequence[TurnRecord]) -> tuple[dict[Path, list[RenderedTurn]], int]:
         """Return turns as they are to be written, by their files, and how many cannot be."""
@@ -373,8 +380,7 @@ class ConversationSpanExporter(SpanExporter):
         unreadable = 0
         for record in records:
             try:
-                path, rendered = tried_twice(self._renderer.rendered, record)
-                by_file.setdefault(path, []).append(rendered)
+                tried_twice(self._place, record, by_file)
             except Exception:
                 unreadable += 1
                 _logger.exception("a turn is lost: its span could not be read")

@@ -117,6 +117,7 @@ class ConversationSpanProcessor(SpanProcessor):
         self._last = _Mark()  # of all shutdowns: one that comes to another waits for the same
         self._queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark] = SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._seat = threading.Lock()  # the writer's: a thread may begin though a handler has raised in its start
         self._taken_bytes = 0
         self._dropped = 0
         self._dropped_lately = 0
@@ -127,7 +128,7 @@ class ConversationSpanProcessor(SpanProcessor):
     @property
     def queue_bytes(self) -> int:
         """How many bytes of turns wait for the exporter."""
-        return self._taken_bytes - self._written_bytes
+        return max(0, self._taken_bytes - self._written_bytes)
 
     @property
     def turns_dropped(self) -> int:
@@ -181,9 +182,8 @@ class ConversationSpanProcessor(SpanProcessor):
                 _SHUTDOWN_S,
             )
             return
-        writer = self._writer
-        if writer is not None:
-            writer.join(max(0.0, deadline - monotonic()))
+        if self._seat.acquire(timeout=max(0.0, deadline - monotonic())):
+            self._seat.release()
         self._write_rest()
 
     def _take(self, span: ReadableSpan, size: int) -> None:
@@ -232,7 +232,7 @@ class ConversationSpanProcessor(SpanProcessor):
 
     def _writes(self) -> bool:
         """Say whether there is a writer."""
-        return self._writer is not None and self._writer.is_alive()
+        return self._seat.locked() or (self._writer is not None and self._writer.is_alive())
 
     def _pass_mark(self, mark: _Mark, deadline: float) -> bool:
         """Wait until what was taken before has been written; return whether it was tried in time."""
@@ -244,7 +244,15 @@ class ConversationSpanProcessor(SpanProcessor):
         return mark.wait(deadline)
 
     def _write(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
-        """Write until the last mark: the writer thread."""
+        """Write until the last mark: the writer thread, unless there is one."""
+        if not self._seat.acquire(blocking=False):
+            return
+        try:
+            self._write_on(queue)
+        finally:
+            self._seat.release()
+
+    def _write_on(self, queue: SimpleQueue[tuple[ReadableSpan, int] | _Mark]) -> None:
         # As the SDK's processors do around an export: an instrumented sqlite3 shall record nothing there.
         context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         linger_s = self.exporter.linger_s

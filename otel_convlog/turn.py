@@ -286,8 +286,10 @@ class Turn:
                 self._fill(span, end_time, usage, duration_ms)
             raise
         finally:
-            open_turns.end(span.get_span_context().span_id)
-            span.end(end_time)
+            try:
+                open_turns.end(span.get_span_context().span_id)
+            finally:
+                span.end(end_time)
 
     def __enter__(self) -> Self:
         if self._span is not None and self._context_token is None:

@@ -8,6 +8,17 @@ from contextlib import suppress
 from otel_convlog.reentry import InHand, Reentry
 
 
+def taken(reentry: Reentry) -> list[InHand]:
+    """Take what is kept."""
+    found: list[InHand] = []
+    while reentry.holds_any:
+        with reentry.middle() as middle:
+            in_hand = middle.take()
+            assert in_hand is not None
+            found.append(in_hand)
+    return found
+
+
 def test_a_thread_is_in_the_middle_within_the_block_alone() -> None:
     reentry = Reentry()
     seen: list[tuple[bool, bool]] = []
@@ -49,29 +60,52 @@ def test_a_thread_that_never_came_to_the_block_is_not_in_it_and_what_it_had_is_k
 
     raised_at_its_beginning()
     look()
-    assert list(reentry.taken()) == [in_hand]
+    assert taken(reentry) == [in_hand]
     with reentry.middle():
         look()
     look()
     assert seen == [(True, False), (True, True), (False, False)]
 
 
-def interrupted(reentry: Reentry, in_hand: InHand) -> None:
+def test_there_may_be_one_within_another() -> None:
+    reentry = Reentry()
+    ended: list[bool] = []
+    with reentry.middle():
+        with reentry.middle():
+            reentry.end_behind(lambda: ended.append(reentry.is_here))
+        assert reentry.is_here
+        assert not ended
+    assert ended == [False]
+    with reentry.middle() as middle:
+        assert middle.take() is None
+
+
+def interrupted(reentry: Reentry, in_hand: InHand, kind: type[BaseException]) -> None:
     with reentry.middle(in_hand):
         reentry.set_aside([])
-        raise KeyboardInterrupt
+        raise kind
 
 
-def test_what_is_in_hand_where_a_handler_raises_is_kept_and_tried_once_more() -> None:
+def test_what_is_in_hand_where_a_handler_raises_is_kept() -> None:
     reentry = Reentry()
     in_hand = InHand()
-    kept: list[list[InHand]] = []
-    for _ in range(2):
+    for _ in range(5):
         with suppress(KeyboardInterrupt):
-            interrupted(reentry, in_hand)
-        kept.append(list(reentry.taken()))
-    assert [len(of_it) for of_it in kept] == [2, 1]
-    assert kept[0][0] is in_hand  # it was there before what has come meanwhile
+            interrupted(reentry, in_hand, KeyboardInterrupt)
+        kept = taken(reentry)
+        assert len(kept) == 2
+        assert kept[0] is in_hand  # it was there before what has come meanwhile
     with reentry.middle(InHand()):
         pass
     assert not reentry.holds_any
+
+
+def test_what_fails_is_tried_once_more() -> None:
+    reentry = Reentry()
+    in_hand = InHand()
+    kept: list[int] = []
+    for _ in range(2):
+        with suppress(ValueError):
+            interrupted(reentry, in_hand, ValueError)
+        kept.append(len(taken(reentry)))
+    assert kept == [2, 1]

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_convlog.identity.grouping import question_of
+from otel_convlog.identity.grouping import question_of, remember
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.away import AwayError
 from otel_convlog.shared.database import text, texts
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
     from otel_convlog.identity.grouping import Grouping
+    from otel_convlog.jsontext import Json
     from otel_convlog.record import Identity
     from otel_convlog.shared.database import Database
     from otel_convlog.shared.documents import DocumentMaker, DocumentTurn
@@ -56,6 +57,7 @@ class _Settled(NamedTuple):
     turn: DocumentTurn
     identity: Identity
     entry: TurnEntry
+    was_moved: bool  # by somebody, who knows better
 
     @property
     def file(self) -> str:
@@ -200,21 +202,31 @@ def _settled(
             value = turn_value(body)
             seal = kept[turn.number].seal
             question = question_of(turn_of(value), unseal(seal) if seal is not None else None)
-            identity = turn.identity
+            identity, was_moved = turn.identity, _was_moved(value)
             if question is not None:
                 with store.evidence.session() as session:
-                    identity = grouping.answer(question, session) if session is not None else identity
-            found.append(_Settled(turn, identity, describe(value)))
+                    if session is not None and was_moved:
+                        remember(question, identity, session)
+                    elif session is not None:
+                        identity = grouping.answer(question, session)
+            found.append(_Settled(turn, identity, describe(value), was_moved))
     return _kept_together(found)
+
+
+def _was_moved(value: dict[str, Json]) -> bool:
+    """Say whether a turn has been put into another conversation (`otel_convlog.store.regrouping`)."""
+    notes = value.get("otel")
+    return isinstance(notes, dict) and bool(notes.get("moved_from"))
 
 
 def _kept_together(found: Sequence[_Settled]) -> list[_Settled]:
     """Return what turns are to say: no conversation comes apart here, and none that has a number loses it.
 
-    A conversation goes where its first turn goes.
+    A conversation goes where its first turn goes; one that somebody has put turns into stays what he has called it.
     """
-    goes_to: dict[str, str] = {}
-    names: dict[str, str] = {}
+    chosen = dict.fromkeys(one.turn.identity.conversation_id for one in found if one.was_moved)
+    goes_to = {conversation_id: conversation_id for conversation_id in chosen}
+    names = dict(goes_to)
     together: list[_Settled] = []
     for one in found:
         old_id, new_id = one.turn.identity.conversation_id, one.identity.conversation_id

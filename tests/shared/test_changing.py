@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from shared_place import dialogue, with_attributes
+from shared_place import dialogue, later, turn_span, with_attributes
 
+from otel_convlog.attributes import CLIENT_REQUEST
 from otel_convlog.shared import changing, delivering, mirror, pruning
 from otel_convlog.shared.away import AwayError, ChangedError
 from otel_convlog.shared.database import Database
@@ -371,6 +373,44 @@ def test_who_is_killed_while_he_splits_leaves_a_log_that_is_whole(
     assert sorted(turn for turns in in_documents(place) for turn in turns) == sorted(everything)
     assert in_store(place) == referred(place)
     assert place.rows("SELECT sum(turn_count) FROM convlog_files") == [(4,)]
+
+
+def test_a_turn_that_comes_late_leaves_together_what_was_merged(place_in_folder: Place) -> None:
+    place = place_in_folder
+    first, second = dialogue("one", 3), dialogue("two", 2)
+    machine = with_turns(place, first[0], first[2], *second)
+    one, other = ids(place)
+    merge_in(place.mirror(), other, one)
+    before_it = in_documents(place)
+    deliver(machine, first[1])
+    place.make_documents()
+    assert ids(place) == [other]
+    ((*there,),) = in_documents(place)
+    assert len(there) == 5
+    assert set(before_it[0]) < set(there)
+    (document,) = map(json.loads, place.documents().values())
+    links = {turn["turn_id"]: turn["otel"]["continues"] for turn in document["turns"]}
+    assert links[there[1]] == there[0]  # it has found the one before it
+    assert [links[there[number]] for number in (3, 4)] == [None, there[3]]
+
+
+def test_a_turn_that_comes_late_leaves_apart_what_was_split(place_in_folder: Place) -> None:
+    place = place_in_folder
+    spans = dialogue("one", 4)
+    messages = json.loads(str((spans[3].attributes or {})[CLIENT_REQUEST]))["messages"]
+    other_question = {"role": "user", "content": "What else might have been asked then?"}
+    branch = turn_span({"model": "test", "messages": [*messages[:-1], other_question]}, None)
+    earlier = (branch.start_time or 0) - (spans[3].start_time or 0) + 1
+    machine = with_turns(place, *spans)
+    (one,) = ids(place)
+    moved = turn_ids(place)[2:]
+    split_in(place.mirror(), one, moved, "apart")
+    deliver(machine, later(branch, -timedelta(microseconds=earlier / 1e3)))
+    assert place.rows("SELECT disordered FROM convlog_files WHERE conversation_id = 'apart'") == [(True,)]
+    place.make_documents()
+    assert sorted(ids(place)) == sorted([one, "apart"])
+    assert sorted(map(len, in_documents(place))) == [2, 3]
+    assert any(set(moved) < set(turns) for turns in in_documents(place))
 
 
 def test_crafted_names_remove_nothing(place_in_folder: Place) -> None:

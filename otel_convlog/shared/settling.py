@@ -2,8 +2,8 @@
 
 A turn that is behind another, whose machine was cut off from the rest, has found nothing to continue, and opened a
 conversation; the one before it joins that when it comes. Here the turns are gone through once more, in the order in
-which they began, by the rules and the code by which one machine would have, and the conversation gets the id, and its
-turns the links, that they would have got there.
+which they were, by the rules and the code by which one machine would have, and the conversation gets the id, and its
+turns the links, that they would have got there. What somebody has moved by hand stays where he has put it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from otel_convlog.identity import compacted, explicit, generated_id, prefix, response_id
 from otel_convlog.identity.grouping import question_of, remember
 from otel_convlog.identity.seal import unseal
 from otel_convlog.shared.away import AwayError
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+# Other rules may have found a turn that is behind the one that they were asked for.
+_SHOWS_WHAT_IT_CONTINUES = frozenset({prefix.NAME, response_id.NAME, generated_id.NAME, compacted.NAME, explicit.NAME})
 _NUMBERED = re.compile(r"-\d+$")  # an opening that is not the first of its kind
 
 
@@ -84,16 +87,20 @@ def settle(database: Database, objects: Objects, grouping: Grouping, conversatio
         with database.transaction() as connection:
             turns = turns_of_conversations(connection, together)
             kept = _kept_of(connection, turns)
-    settled = _settled(turns, kept, objects, grouping)
+    settled = _settled(_in_dialogue_order(turns), kept, objects, grouping)
     if settled is None:
         _leave(database, conversation_id)
         return
     files: dict[str, list[_Settled]] = {}
-    for one in settled:
+    for one in sorted(settled, key=lambda one: (one.turn.started_at, one.turn.number)):
         files.setdefault(one.file, []).append(one)
     slots = {slot for of_it in kept.values() for slot in slots_of(of_it.slots)}
     with database.transaction() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT slot FROM convlog_slots WHERE slot = ANY(%s) ORDER BY slot FOR UPDATE", (sorted(slots),))
+        cursor.execute(  # in the order in which all take them
+            "SELECT file FROM convlog_files WHERE conversation_id = ANY(%s) ORDER BY file FOR UPDATE",
+            (texts(together),),
+        )
         if turns_of_conversations(connection, together) != turns:
             return
         identities = list(zip(*(identity_row(one.identity) for one in settled), strict=True))
@@ -188,6 +195,20 @@ def _kept_of(connection: Connection, turns: Sequence[DocumentTurn]) -> dict[int,
         ([turn.number for turn in turns],),
     ).fetchall()
     return {number: _Kept(*values) for number, *values in rows}
+
+
+def _in_dialogue_order(turns: Sequence[DocumentTurn]) -> list[DocumentTurn]:
+    """Return turns as they began, but each behind the one that it continues: their machines' clocks may differ."""
+    by_id = {turn.turn_id: turn for turn in turns}
+    placed: dict[int, DocumentTurn] = {}
+    for turn in turns:
+        line: dict[int, DocumentTurn] = {}
+        one: DocumentTurn | None = turn
+        while one is not None and one.number not in placed and one.number not in line:
+            line[one.number] = one
+            one = by_id.get(one.identity.continues or "") if one.identity.evidence in _SHOWS_WHAT_IT_CONTINUES else None
+        placed.update(reversed(line.items()))
+    return list(placed.values())
 
 
 def _settled(

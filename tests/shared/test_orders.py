@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from simulated_clients import CLIENTS
 from otel_convlog.shared import keeping
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from opentelemetry.sdk.trace import ReadableSpan
     from shared_place import Place
 
@@ -70,6 +73,36 @@ def test_over_midnight_too_the_order_in_which_turns_come_changes_nothing(
     documents = place.documents()
     assert len(documents) == 2
     assert documents == place.written_by_one_machine(*spans)
+
+
+_TOLD_APART_BY_CLOCKS = {"edit_and_regenerate", "error_then_retry"}  # which of two tries was the first
+
+
+def identities(documents: Iterable[bytes]) -> dict[str, tuple[str, object, str]]:
+    """The conversation of each turn, what it continues, and by what that was found."""
+    turns = [turn for content in documents for turn in json.loads(content)["turns"]]
+    return {
+        turn["turn_id"]: (turn["conversation_id"], turn["otel"]["continues"], turn["otel"]["identity"])
+        for turn in turns
+    }
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clocks_that_differ_take_no_dialogue_apart(place_in_folder: Place, client: str) -> None:
+    place = place_in_folder
+    skews = [timedelta(seconds=seconds) for seconds in (0, -120, 60)]
+    machines = [place.machine(f"spool-{number}") for number in range(_MACHINES)]
+    spans = [later(span, skews[number % _MACHINES]) for number, span in enumerate(mixed(client))]
+    for number, span in enumerate(spans):
+        machines[number % _MACHINES].write(span)
+        machines[number % _MACHINES].deliver()
+    place.make_documents()
+    found = identities(place.documents().values())
+    expected = identities(place.written_by_one_machine(*spans).values())
+    if client in _TOLD_APART_BY_CLOCKS:
+        assert {turn: of_it[0] for turn, of_it in found.items()} == {turn: of_it[0] for turn, of_it in expected.items()}
+    else:
+        assert found == expected
 
 
 def test_what_cannot_be_put_right_is_not_tried_for_ever(

@@ -30,6 +30,7 @@ _MOST_SPANS = 512  # of one export: they share what a write to their file costs
 _MOST_BYTES = 16 << 20
 _SHUTDOWN_S = 30.0  # the time that the SDK's own processors take at most
 _LOOK_S = 0.1
+_MOMENT_S = 0.001
 
 
 class _Mark:
@@ -182,8 +183,8 @@ class ConversationSpanProcessor(SpanProcessor):
                 _SHUTDOWN_S,
             )
             return
-        if self._seat.acquire(timeout=max(0.0, deadline - monotonic())):
-            self._seat.release()
+        while self._seat.locked() and monotonic() < deadline:  # the writer is about to leave it
+            sleep(_MOMENT_S)
         self._write_rest()
 
     def _take(self, span: ReadableSpan, size: int) -> None:

@@ -324,7 +324,8 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it(
         return process
 
     monkeypatch.setattr(own_process, "start", start_slowly)
-    threading.Thread(target=begin, args=(processor,)).start()
+    recording = threading.Thread(target=record, args=(-1, TURNS_BEFORE))
+    recording.start()
     at_it.wait()
     end, told = os.pipe()
     child = os.fork()
@@ -332,6 +333,7 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it(
         os.close(told)
         os.read(end, 1)
         os._exit(0)
+    recording.join()
     wait_until(lambda: writer_of(processor)._ready)
     process = writer_of(processor)._process
     assert process is not None
